@@ -1,0 +1,21 @@
+/*
+ * What every generated embact header relies on. The generator copies this text into each header, so
+ * that a header stands alone; headers of one ABI version may be included together.
+ */
+#ifndef EMBACT_ABI_VERSION
+#define EMBACT_ABI_VERSION 1
+
+#include <stdint.h>
+
+#if (-1 >> 1) != -1
+#error "embact needs a compiler whose right shift of a negative integer is arithmetic"
+#endif
+
+/* Define before including to place the constant tables, e.g. __attribute__((section(".dtcm"))). */
+#ifndef EMBACT_TABLE_SECTION
+#define EMBACT_TABLE_SECTION
+#endif
+
+#elif EMBACT_ABI_VERSION != 1
+#error "Regenerate the embact headers: they come from versions of embact that do not mix"
+#endif

@@ -1,0 +1,159 @@
+"""The portable tier: how C99 spells each operation, and the element-by-element loop around it.
+
+Every operand is an int32_t (a local, a table element that is cast, or a literal), so no operation
+depends on the width of int. This module must not know activations, certificates or files.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from embact.ir import INT32_MIN, Node, Op
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from embact.kernel import Kernel
+
+WIDTH = 96
+"""Column at which a long expression is broken."""
+
+
+def _limits(bits: int) -> tuple[str, str]:
+    return literal(-(1 << (bits - 1))), literal((1 << (bits - 1)) - 1)
+
+
+def literal(value: int) -> str:
+    """Return a C literal of an int32 value; the smallest has no literal of its own."""
+    return "(-2147483647 - 1)" if value == INT32_MIN else str(value)
+
+
+def _sat(node: Node, a: str) -> str:
+    low, high = _limits(node.value)
+    return f"({a} < {low} ? {low} : {a} > {high} ? {high} : {a})"
+
+
+SPELLING: dict[Op, Callable[..., str]] = {
+    Op.INPUT: lambda _: "x",
+    Op.CONST: lambda node: literal(node.value),
+    Op.SELECT: lambda _, a, b, c, d: f"({a} < {b} ? {c} : {d})",
+    Op.ADD: lambda _, a, b: f"({a} - {b[1:]})" if b[0] == "-" else f"({a} + {b})",
+    Op.SUB: lambda _, a, b: f"({a} - {b})",
+    Op.MUL: lambda _, a, b: f"({a} * {b})",
+    Op.MULH: lambda _, a, b: f"(int32_t)(((int64_t){a} * {b}) >> 32)",
+    Op.SHL: lambda node, a: f"({a} * {1 << node.value})",
+    Op.SHR: lambda node, a: f"({a} >> {node.value})",
+    Op.AND: lambda _, a, b: f"({a} & {b})",
+    Op.MIN: lambda _, a, b: f"({a} < {b} ? {a} : {b})",
+    Op.MAX: lambda _, a, b: f"({a} > {b} ? {a} : {b})",
+    Op.SAT: _sat,
+}
+"""Spelling by operation, given the operands' text. LOOKUP needs the table's name: see ``body``."""
+
+REPEATS = {Op.MIN, Op.MAX, Op.SAT}
+"""Operations whose spelling repeats operands, which therefore must be locals."""
+
+
+def body(kernel: Kernel, table_names: dict[str, str], indent: str) -> list[str]:
+    """Return the C statements that compute a kernel's result ``y`` from ``x``, one local per line.
+
+    table_names: the emitted name of each of the kernel's tables. Each local is assigned once and
+    carries its exact range over all inputs in a comment.
+    """
+    text: dict[int, str] = {}
+    lines: list[str] = []
+    locals_ = _locals(kernel)
+    for node in kernel.nodes:
+        operands = [text[id(arg)] for arg in node.args]
+        if node.table is not None:
+            spelled = f"(int32_t){table_names[node.table.name]}[{_bare(operands[0])}]"
+        else:
+            spelled = SPELLING[node.op](node, *operands)
+        if id(node) in locals_ and node.op is not Op.INPUT:
+            low, high = kernel.range_of(node)
+            name = locals_[id(node)]
+            statement = f"const int32_t {name} = {_bare(spelled)};"
+            if len(indent) + len(statement) <= WIDTH:
+                lines.append(indent + statement)
+            else:
+                lines.append(f"{indent}const int32_t {name} =")
+                lines += _wrapped(_bare(spelled), indent + "    ")
+                lines[-1] += ";"
+            lines[-1] += f" /* {low}..{high} */"
+            text[id(node)] = name
+        else:
+            text[id(node)] = spelled
+    return lines
+
+
+def _locals(kernel: Kernel) -> dict[int, str]:
+    """Return the local's name of every node that needs one: named, shared, repeated, the result."""
+    uses = Counter(id(arg) for node in kernel.nodes for arg in node.args)
+    repeated = {id(arg) for node in kernel.nodes if node.op in REPEATS for arg in node.args}
+    selected = {id(arg) for node in kernel.nodes if node.op is not Op.SELECT for arg in node.args}
+    names: dict[int, str] = {}
+    taken = {"x", "y", "i", "input", "output", "size"}
+    for number, node in enumerate(kernel.nodes):
+        shared = uses[id(node)] > 1 or id(node) in repeated
+        # a choice between literals has type int: as a local it becomes an int32_t
+        typed = node.op is Op.SELECT and id(node) in selected
+        if node is kernel.expression:
+            names[id(node)] = "y"
+        elif node.op not in (Op.CONST, Op.INPUT) and (node.name or shared or typed):
+            name = node.name or f"t{number}"
+            while name in taken:
+                name = f"{name}_{number}"
+            taken.add(name)
+            names[id(node)] = name
+    return names
+
+
+def _bare(text: str) -> str:
+    """Return an expression without the parentheses that enclose all of it."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and position < len(text) - 1:
+            return text
+    return text[1:-1] if text.startswith("(") and text.endswith(")") else text
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    """Return an expression in lines of at most WIDTH columns, broken before outermost operators."""
+    if len(indent) + len(text) <= WIDTH:
+        return [indent + text]
+    pieces, depth, start = [], 0, 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and text[position : position + 3] in (" ? ", " : "):
+            pieces.append(text[start:position])
+            start = position + 1
+    pieces.append(text[start:])
+    if len(pieces) == 1:
+        inner = text.find("(")
+        if inner < 0 or _bare(text[inner:]) == text[inner:]:
+            return [indent + text]
+        inside = _wrapped(text[inner + 1 : -1], indent + "    ")
+        return [indent + text[: inner + 1] + inside[0].lstrip(), *inside[1:-1], inside[-1] + ")"]
+    return [line for piece in pieces for line in _wrapped(piece, indent)]
+
+
+def function(kernel: Kernel, name: str, table_names: dict[str, str]) -> str:
+    """Return the C function of a kernel: ``void name(const intN_t *, intM_t *, int32_t)``."""
+    lines = [
+        f"static inline void {name}(const int{kernel.input_bits}_t *input, "
+        f"int{kernel.output_bits}_t *output, int32_t size)",
+        "{",
+        "    for (int32_t i = 0; i < size; ++i) {",
+    ]
+    low, high = -(1 << (kernel.input_bits - 1)), (1 << (kernel.input_bits - 1)) - 1
+    if any(node.op is Op.INPUT for node in kernel.nodes):
+        lines.append(f"        const int32_t x = input[i]; /* {low}..{high} */")
+    else:
+        lines.append("        (void)input; /* the result is the same for every input */")
+    statements = body(kernel, table_names, "        ")
+    if kernel.expression.op is Op.INPUT:
+        statements = ["        const int32_t y = x;"]
+    lines += [*statements, f"        output[i] = (int{kernel.output_bits}_t)y;", "    }", "}"]
+    return "\n".join(lines) + "\n"

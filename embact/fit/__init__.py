@@ -1,0 +1,1 @@
+"""Fitting: from an activation and a quantisation to the cheapest kernel within an error budget."""

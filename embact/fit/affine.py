@@ -1,0 +1,71 @@
+"""Family ``affine``: rescale and clamp, with one line or two: ReLU and its kin.
+
+The clamp stops at the least and greatest code that the activation takes, so a constant tail needs no
+line of its own. Slopes are as wide as int32 arithmetic allows: 24 bits for an int8 input and, by way of
+MULH, 31 bits for an int16 one. An activation that two lines cannot follow yields nothing.
+This module must not know C or costs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from embact.certify import ideal
+from embact.fit.line import Form, Intervals, Segment, intervals, segments
+from embact.fit.pwl import by_segment, piecewise
+from embact.fit.record import Candidate, Limits
+from embact.ir import Node, add, clamp, mulh, named, shl, shr, x
+from embact.kernel import Kernel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from embact.activations import Activation
+    from embact.grid import QuantSpec
+
+LINES = 2
+HALF = 16
+"""MULH takes x * 2**16, so the product keeps 2**-16 of its unit."""
+
+
+def affine(activation: Activation, spec: QuantSpec, limits: Limits) -> Iterator[Candidate]:
+    """Yield kernels of at most two lines: an exact one if there is one, and one within the budget."""
+    truth = ideal(activation, spec)
+    low, high = int(truth.codes.min()), int(truth.codes.max())
+    for budget in dict.fromkeys((0, limits.max_error)):
+        bounds = intervals(spec.input.codes(), truth.codes, budget, (low, high))
+        found, form = _fewest_lines(bounds, spec)
+        if found:
+            line = piecewise(found) if form.offset_step == 1 else _wide(found)
+            kernel = Kernel(clamp(line, low, high), spec.input.bits, spec.output.bits)
+            yield Candidate(kernel, {"lines": len(found), "shift": form.shift}, tuple(found))
+
+
+def _fewest_lines(bounds: Intervals, spec: QuantSpec) -> tuple[list[Segment], Form]:
+    """Return one line if a form has one, else two, in the cheapest form; no line if none has."""
+    for lines in range(1, LINES + 1):
+        for form in _forms(spec):
+            if found := segments(bounds, form, lines):
+                return found, form
+    return [], form
+
+
+def _forms(spec: QuantSpec) -> Iterator[Form]:
+    """Yield the forms from the cheapest: plain products first, then MULH for an int16 input."""
+    shifts = range(32 - spec.output.bits + 1)
+    for shift in shifts:
+        yield Form(32 - spec.input.bits, shift)
+    if spec.input.bits == HALF:
+        for shift in shifts:
+            yield Form(32, shift + HALF, 1 << HALF)
+
+
+def _wide(found: list[Segment]) -> Node:
+    """Return ``(mulh(x << 16, slope) + offset / 2**16) >> (shift - 16)``.
+
+    It equals ``(slope * x + offset) >> shift`` because the offset is a multiple of 2**16.
+    """
+    slope = by_segment(found, "slope", [s.slope for s in found])
+    offset = by_segment(found, "offset", [s.offset >> HALF for s in found])
+    product = mulh(shl(x(), HALF), slope)
+    return named(shr(add(product, offset), found[0].shift - HALF), "line")

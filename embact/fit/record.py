@@ -1,0 +1,175 @@
+"""Fit: a kernel together with what it approximates, how it was found and what is proved of it.
+
+Its JSON form is a versioned schema; from the JSON alone the same kernel, digest and header come back.
+This module must not know how any family works.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from embact.activations import Activation, activation
+from embact.certify import Certificate, certify
+from embact.errors import EmbactError
+from embact.fit.line import Segment
+from embact.grid import Grid, QuantSpec
+from embact.kernel import Kernel, Program, kernel_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA = 1
+"""Version of the JSON form; it changes when a reader of the old form would misread the new one."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a kernel may cost.
+
+    max_error: largest allowed ``max_error_codes``.
+    max_bytes: largest allowed table bytes, or None.
+    slope_bits: width of the slopes of piecewise linear kernels: 8 or 16.
+    Raises EmbactError for values outside these.
+    """
+
+    max_error: int = 1
+    max_bytes: int | None = None
+    slope_bits: int = 16
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_error <= 1 << 16:
+            raise EmbactError("error budget in codes", got=self.max_error, allowed="0..65536")
+        if self.max_bytes is not None and self.max_bytes < 0:
+            raise EmbactError("table budget in bytes", got=self.max_bytes, allowed=">= 0")
+        if self.slope_bits not in (8, 16):
+            raise EmbactError("slope bits", got=self.slope_bits, allowed="8, 16")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kernel that a family built.
+
+    parameters: what the family chose, integers by name. segments: the lines, where it has any.
+    """
+
+    kernel: Kernel
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A candidate with its certificate and the limits that it was chosen under."""
+
+    activation: Activation
+    spec: QuantSpec
+    limits: Limits
+    family: str
+    candidate: Candidate
+    certificate: Certificate
+
+    @property
+    def kernel(self) -> Kernel:
+        """The integer definition."""
+        return self.candidate.kernel
+
+    @property
+    def function_name(self) -> str:
+        """The emitted function's default name, CMSIS-NN style: s8, s16 or both when they differ."""
+        widths = dict.fromkeys((self.spec.input.bits, self.spec.output.bits))
+        return "_".join(("embact", self.activation.name, *(f"s{bits}" for bits in widths)))
+
+
+@dataclass(frozen=True)
+class _Quantisation:
+    input: Grid
+    output: Grid
+
+
+@dataclass(frozen=True)
+class _Activation:
+    name: str
+    parameters: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """The JSON document, field for field."""
+
+    schema: int
+    embact: str
+    activation: _Activation
+    quantisation: _Quantisation
+    limits: Limits
+    family: str
+    parameters: dict[str, int]
+    segments: tuple[Segment, ...]
+    table_bytes: int
+    digest: str
+    certificate: Certificate
+    program: Program
+
+
+def fit_record(fit: Fit, version: str) -> dict[str, Any]:
+    """Return a fit's JSON document as plain dicts, lists, numbers and strings."""
+    record = _Record(
+        SCHEMA,
+        version,
+        _Activation(fit.activation.name, fit.activation.settings()),
+        _Quantisation(fit.spec.input, fit.spec.output),
+        fit.limits,
+        fit.family,
+        dict(fit.candidate.parameters),
+        fit.candidate.segments,
+        fit.kernel.table_bytes,
+        fit.kernel.digest,
+        fit.certificate,
+        fit.kernel.program,
+    )
+    plain: dict[str, Any] = msgspec.to_builtins(record)
+    return plain
+
+
+def fit_json(fit: Fit, version: str) -> str:
+    """Return a fit as JSON text, equal for equal fits: fixed order, indented, newline at the end."""
+    return msgspec.json.format(msgspec.json.encode(fit_record(fit, version)), indent=2).decode() + "\n"
+
+
+def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
+    """Return the fit that a JSON text holds.
+
+    Raises EmbactError if the text is not such a document, if its kernel is not the one its digest
+    names, or if its certificate is not the one that this kernel earns.
+    """
+    try:
+        head = msgspec.json.decode(text, type=dict)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise EmbactError("not a kernel file", got=error, allowed="JSON of `embact fit`", where=where) from None
+    if head.get("schema") != SCHEMA:
+        raise EmbactError(
+            "version of the kernel file's schema", got=head.get("schema"), allowed=SCHEMA_TEXT, where=where
+        )
+    try:
+        record = msgspec.convert(head, type=_Record)
+        act = activation(record.activation.name, **record.activation.parameters)
+        kernel = kernel_of(record.program)
+    except (msgspec.ValidationError, EmbactError) as error:
+        raise EmbactError("not a kernel file", got=error, where=where) from None
+    if kernel.digest != record.digest:
+        raise EmbactError(
+            "kernel does not match its digest", got=kernel.digest, allowed=record.digest, where=where
+        )
+    spec = QuantSpec(record.quantisation.input, record.quantisation.output)
+    earned = certify(act, spec, kernel)
+    stated = record.certificate
+    if earned != dataclasses.replace(stated, checked_on=earned.checked_on):
+        raise EmbactError("certificate", got=stated, allowed=str(earned), where=where)
+    candidate = Candidate(kernel, record.parameters, record.segments)
+    return Fit(act, spec, record.limits, record.family, candidate, stated)
+
+
+SCHEMA_TEXT = f"{SCHEMA} (made by this embact; fit it again)"

@@ -1,0 +1,1 @@
+"""Running kernels: compile what the emitters wrote and compare it with the definition."""

@@ -1,7 +1,8 @@
 """The truth: each activation as a real function, with its derivative and an independent oracle.
 
-The float64 function is fast and vectorised; the oracle is written separately over mpmath numbers and
-decides where float64 cannot. This module must not know grids, kernels or how a thing is approximated.
+The float64 function is fast and vectorised; the oracle is written separately over mpmath numbers
+and decides where float64 cannot. This module must not know grids, kernels or how a thing is
+approximated.
 
 Where texts disagree on a name, each meaning is an entry of its own: ``hard_sigmoid`` is
 relu6(x + 3)/6 and ``hard_sigmoid_02`` is 0.2x + 0.5; ``sqnl`` is the square nonlinearity and
@@ -89,8 +90,8 @@ class Activation:
 def activation(name: str, **settings: float) -> Activation:
     """Return a catalogue entry with its parameters set; the others keep their defaults.
 
-    Raises EmbactError for an unknown activation or parameter, with the nearest names, and for a value
-    that is not finite or outside the parameter's range.
+    Raises EmbactError for an unknown activation or parameter, with the nearest names, and for a
+    value that is not finite or outside the parameter's range.
 
     >>> activation("leaky_relu", alpha=0.25)(np.array([-4.0, 4.0]))
     array([-1.,  4.])
@@ -128,8 +129,9 @@ def _between(x: Reals, low: float, high: float) -> Reals:
 
 
 def _sigmoid(x: Reals) -> Reals:
-    small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1.0, small) / (1.0 + small)
+    small: Reals = np.exp(-np.abs(x))
+    result: Reals = np.where(x >= 0, 1.0, small) / (1.0 + small)
+    return result
 
 
 def _sigmoid_slope(x: Reals) -> Reals:
@@ -149,7 +151,7 @@ def _swish_slope(x: Reals, beta: float) -> Reals:
 
 
 def _tanh_slope(x: Reals) -> Reals:
-    small = np.exp(-2.0 * np.abs(x))
+    small: Reals = np.exp(-2.0 * np.abs(x))
     return 4.0 * small / (1.0 + small) ** 2
 
 
@@ -158,7 +160,7 @@ def _erfc(x: Reals) -> Reals:
 
 
 def _gelu_slope(x: Reals) -> Reals:
-    density = np.exp(-0.5 * np.minimum(np.abs(x), 1e3) ** 2) / math.sqrt(2.0 * math.pi)
+    density: Reals = np.exp(-0.5 * np.minimum(np.abs(x), 1e3) ** 2) / math.sqrt(2.0 * math.pi)
     return 0.5 * _erfc(-x / math.sqrt(2.0)) + x * density
 
 
@@ -185,8 +187,9 @@ def _mp_gelu_tanh(x: Any) -> Any:
 
 
 def _sqnl(x: Reals) -> Reals:
-    inside = np.clip(x, -2.0, 2.0)
-    return inside - inside * np.abs(inside) / 4.0
+    inside: Reals = np.clip(x, -2.0, 2.0)
+    bent: Reals = inside * np.abs(inside) / 4.0
+    return inside - bent
 
 
 def _mp_sqnl(x: Any) -> Any:

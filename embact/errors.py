@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 class EmbactError(Exception):
     """A mistake that the user can correct; its text is one line and the command line prints it."""
 
-    def __init__(self, what: str, *, got: object = None, allowed: str = "", where: str = "") -> None:
+    def __init__(
+        self, what: str, *, got: object = None, allowed: str = "", where: str = ""
+    ) -> None:
         self.what = what
         self.got = got
         self.allowed = allowed
@@ -38,5 +40,8 @@ def unknown_name(kind: str, got: str, names: Iterable[str], *, where: str = "") 
     nearest = difflib.get_close_matches(got, known, n=3, cutoff=0.5)
     allowed = f"nearest: {', '.join(nearest)}; all: " if nearest else ""
     return EmbactError(
-        f"unknown {kind}", got=repr(got), allowed=allowed + (", ".join(known) or "none"), where=where
+        f"unknown {kind}",
+        got=repr(got),
+        allowed=allowed + (", ".join(known) or "none"),
+        where=where,
     )

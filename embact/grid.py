@@ -46,7 +46,9 @@ class Grid:
             raise EmbactError("bit width of a grid", got=self.bits, allowed="8, 16")
         if not (SCALE_MIN <= self.scale < SCALE_END):  # also false for nan
             raise EmbactError(
-                "scale", got=self.scale, allowed="a number > 0 that float32 can hold (2^-126..2^128)"
+                "scale",
+                got=self.scale,
+                allowed="a number > 0 that float32 can hold (2^-126..2^128)",
             )
         if not self.code_min <= self.zero_point <= self.code_max:
             raise EmbactError(
@@ -85,7 +87,8 @@ class Grid:
         array([  1,  -1, 127])
         """
         steps = np.clip(real / self.scale, -(2.0**40), 2.0**40)
-        return self.clamp(round_half_away(steps) + self.zero_point)
+        codes: Codes = self.clamp(round_half_away(steps) + self.zero_point)
+        return codes
 
     def clamp(self, codes: Any) -> Any:
         """Return the codes (int or array) limited to the grid's range."""
@@ -120,9 +123,9 @@ def round_half_away(x: Reals) -> Codes:
 def grid_of_range(low: float, high: float, bits: int) -> Grid:
     """Return the grid that TFLite's converter gives to values in [low, high].
 
-    int8 is asymmetric: the range is widened to hold 0, the scale is range/255 and 0 falls on a code.
-    int16 is symmetric: zero point 0 and scale max(|low|, |high|)/32767.
-    Source: the TFLite 8-bit and 16x8 quantisation specifications.
+    int8 is asymmetric: the range is widened to hold 0, the scale is range/255 and 0 falls on a
+    code. int16 is symmetric: zero point 0 and scale max(|low|, |high|)/32767. Source: the TFLite
+    8-bit and 16x8 quantisation specifications.
 
     >>> grid_of_range(0.0, 25.5, 8)
     Grid(scale=0.1, zero_point=-128, bits=8)
@@ -141,8 +144,8 @@ def grid_of_range(low: float, high: float, bits: int) -> Grid:
 def quantize_multiplier(real: float) -> tuple[int, int]:
     """Return (multiplier, shift) with ``real ~= multiplier * 2**(shift - 31)``.
 
-    The multiplier is 0 or in [2**30, 2**31), rounded half away from zero. Source: QuantizeMultiplier
-    in TFLite's quantization_util, as CMSIS-NN and TFLM use it.
+    The multiplier is 0 or in [2**30, 2**31), rounded half away from zero. Source:
+    QuantizeMultiplier in TFLite's quantization_util, as CMSIS-NN and TFLM use it.
 
     >>> quantize_multiplier(0.5), quantize_multiplier(1.0), quantize_multiplier(0.0)
     ((1073741824, 0), (1073741824, 1), (0, 0))

@@ -28,7 +28,7 @@ INT32_MAX = (1 << 31) - 1
 
 
 class Op(str, Enum):
-    """The closed set of operations. ``value`` is the integer that a node carries besides its args."""
+    """The closed set of operations; ``value`` is the integer that a node carries besides args."""
 
     INPUT = "INPUT"
     """The input code."""
@@ -131,9 +131,7 @@ class Node:
             )
         low, high = VALUE_RANGE.get(self.op, (0, 0))
         if not low <= self.value <= high:
-            raise EmbactError(
-                f"value of {self.op.value}", got=self.value, allowed=f"{low}..{high}"
-            )
+            raise EmbactError(f"value of {self.op.value}", got=self.value, allowed=f"{low}..{high}")
         if (self.table is None) == (self.op is Op.LOOKUP):
             raise EmbactError(f"table of {self.op.value}", allowed="LOOKUP has one, nothing else")
         if self.name:
@@ -147,7 +145,9 @@ def check_identifier(name: str, kind: str) -> None:
     """Raise EmbactError unless the name is safe as a lower-case C identifier."""
     if not IDENTIFIER.fullmatch(name):
         raise EmbactError(
-            f"name of a {kind}", got=repr(name), allowed="a-z, 0-9 and _, a letter first, 63 at most"
+            f"name of a {kind}",
+            got=repr(name),
+            allowed="a-z, 0-9 and _, a letter first, 63 at most",
         )
 
 
@@ -200,7 +200,7 @@ def topological(root: Node) -> Iterator[Node]:
 
 
 def apply(node: Node, operands: list[Any], codes: Codes) -> Any:
-    """Return the node's value on all codes, given its operands' values. Raise if it leaves int32."""
+    """Return the node's value on all codes from its operands' values; raise if it leaves int32."""
     if node.op is Op.INPUT:
         return codes
     result = MEANING[node.op](node, *operands)
@@ -288,7 +288,7 @@ def saturate(a: Node, bits: int) -> Node:
 
 
 def search_tree(index_input: Node, starts: list[int]) -> Node:
-    """Return the number of ``starts`` (ascending) that are <= the input, by balanced comparisons."""
+    """Return the number of ``starts`` (ascending) that are <= the input, by bisection."""
 
     def between(low: int, high: int) -> Node:
         if low == high:

@@ -1,8 +1,9 @@
 """Kernel: the one definition of an approximation, a function from int codes to int codes.
 
 Built means checked: the expression has been evaluated on every input, each node's exact range fits
-int32, every table index is inside its table and the result fits the output type. The same evaluation
-simplifies: nodes that agree on every input are one node, and a node that never changes is a constant.
+int32, every table index is inside its table and the result fits the output type. The same
+evaluation simplifies: nodes that agree on every input are one node, and a node that never changes
+is a constant.
 
 This module must not know activations, grids, families or C.
 """
@@ -92,8 +93,16 @@ class Kernel:
         return low, high
 
     def __call__(self, codes: Codes) -> Codes:
-        """Return the kernel's results for input codes of any shape."""
-        return self.outputs[np.asarray(codes, dtype=np.int64) + (1 << (self.input_bits - 1))]
+        """Return the kernel's results for input codes of any shape.
+
+        Raises EmbactError for a code outside the input type.
+        """
+        half = 1 << (self.input_bits - 1)
+        index = np.asarray(codes, dtype=np.int64) + half
+        if np.any((index < 0) | (index >= 2 * half)):
+            raise EmbactError("input code", got=codes, allowed=f"{-half}..{half - 1}")
+        results: Codes = self.outputs[index]
+        return results
 
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
@@ -164,8 +173,8 @@ def kernel_of(program: Program) -> Kernel:
 def _simplify(root: Node, codes: Codes) -> tuple[Node, dict[int, tuple[int, int]], Codes]:
     """Return the simplified expression, the range of each of its nodes, and its values.
 
-    Value numbering over the whole domain: a node is replaced by the first node with the same value on
-    every input. This subsumes constant folding, common subexpressions and clamps that never act.
+    Value numbering over the whole domain: a node is replaced by the first node with the same value
+    on every input. This subsumes constant folding, common subexpressions and clamps that never act.
     """
     kept: dict[bytes | int, Node] = {}
     replaced: dict[int, Node] = {}

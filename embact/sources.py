@@ -11,9 +11,10 @@ PACKAGE = Path(__file__).parent
 
 
 def c_source(name: str) -> str:
-    """Return the text of a file of ``c_src``: inside the wheel, or beside the package in a checkout."""
+    """Return the text of a file of ``c_src``: in the wheel, or beside the package in a checkout."""
     installed = PACKAGE / "c_src" / name
-    return (installed if installed.exists() else PACKAGE.parent / "c_src" / name).read_text("utf-8")
+    path = installed if installed.exists() else PACKAGE.parent / "c_src" / name
+    return path.read_text("utf-8")
 
 
 def data_file(name: str) -> Path:

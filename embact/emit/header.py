@@ -1,7 +1,7 @@
 """The generated header: a preamble, then for each kernel what is proved, its tables, its function.
 
-The text depends on the fits and their names alone: no time, no path, no machine. This module must not
-know how kernels are found or where headers go.
+The text depends on the fits and their names alone: no time, no path, no machine. This module must
+not know how kernels are found or where headers go.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from embact.sources import c_source
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from embact.certify import Certificate
     from embact.fit.record import Fit
     from embact.grid import Grid
     from embact.ir import Table
@@ -73,8 +74,20 @@ def command(fit: Fit) -> str:
     return " ".join(words)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _error(proved: Certificate) -> str:
+    plural = "" if proved.max_error_codes == 1 else "s"
+    return f"{proved.max_error_codes} code{plural} and {proved.max_error_lsb:.4f} lsb"
+
+
+def _codes(fit: Fit) -> str:
+    low, high = fit.certificate.output_min, fit.certificate.output_max
+    return f"input {fit.spec.input.code_min}..{fit.spec.input.code_max}, output {low}..{high}"
+
+
+def _overlap(fit: Fit) -> str:
+    if fit.spec.input.bits == fit.spec.output.bits:
+        return "may be the same address as input"
+    return "must not overlap input"
 
 
 def _grid(grid: Grid) -> str:
@@ -93,15 +106,12 @@ def _section(name: str, fit: Fit) -> str:
         f" * digest  {fit.kernel.digest}",
         f" * input   {_grid(fit.spec.input)}",
         f" * output  {_grid(fit.spec.output)}",
-        f" * error   at most {_count(proved.max_error_codes, 'code')} and {proved.max_error_lsb:.4f} lsb,"
-        f" over all {proved.points} inputs",
-        f" * codes   input {fit.spec.input.code_min}..{fit.spec.input.code_max},"
-        f" output {proved.output_min}..{proved.output_max}",
+        f" * error   at most {_error(proved)}, over all {proved.points} inputs",
+        f" * codes   {_codes(fit)}",
         f" * tables  {fit.kernel.table_bytes} bytes",
         " *",
         " * @param input   size codes",
-        " * @param output  size codes; may be the same address as input"
-        + ("" if fit.spec.input.bits == fit.spec.output.bits else " (not here: widths differ)"),
+        f" * @param output  size codes; {_overlap(fit)}",
         " * @param size    number of elements; nothing is done if it is <= 0",
         " */",
     ]
@@ -112,8 +122,10 @@ def _section(name: str, fit: Fit) -> str:
 def _wrapped(text: str) -> list[str]:
     """Return a command as comment lines that a shell accepts when joined."""
     words = re.split(r" (?=--)", text)
-    return [" * command " + words[0] + " \\", *(f" *     {word} \\" for word in words[1:-1])] + [
-        f" *     {words[-1]}"
+    return [
+        f" * command {words[0]} \\",
+        *(f" *     {word} \\" for word in words[1:-1]),
+        f" *     {words[-1]}",
     ]
 
 

@@ -141,9 +141,9 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 def function(kernel: Kernel, name: str, table_names: dict[str, str]) -> str:
     """Return the C function of a kernel: ``void name(const intN_t *, intM_t *, int32_t)``."""
+    types = f"const int{kernel.input_bits}_t *input, int{kernel.output_bits}_t *output"
     lines = [
-        f"static inline void {name}(const int{kernel.input_bits}_t *input, "
-        f"int{kernel.output_bits}_t *output, int32_t size)",
+        f"static inline void {name}({types}, int32_t size)",
         "{",
         "    for (int32_t i = 0; i < size; ++i) {",
     ]

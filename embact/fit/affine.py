@@ -1,8 +1,8 @@
 """Family ``affine``: rescale and clamp, with one line or two: ReLU and its kin.
 
-The clamp stops at the least and greatest code that the activation takes, so a constant tail needs no
-line of its own. Slopes are as wide as int32 arithmetic allows: 24 bits for an int8 input and, by way of
-MULH, 31 bits for an int16 one. An activation that two lines cannot follow yields nothing.
+The clamp stops at the least and greatest code that the activation takes, so a constant tail needs
+no line of its own. Slopes are as wide as int32 arithmetic allows: 24 bits for an int8 input and, by
+way of MULH, 31 bits for an int16 one. An activation that two lines cannot follow yields nothing.
 This module must not know C or costs.
 """
 
@@ -29,7 +29,7 @@ HALF = 16
 
 
 def affine(activation: Activation, spec: QuantSpec, limits: Limits) -> Iterator[Candidate]:
-    """Yield kernels of at most two lines: an exact one if there is one, and one within the budget."""
+    """Yield kernels of at most two lines: an exact one if there is one, one in budget."""
     truth = ideal(activation, spec)
     low, high = int(truth.codes.min()), int(truth.codes.max())
     for budget in dict.fromkeys((0, limits.max_error)):

@@ -1,7 +1,7 @@
-"""The exact segment test: is there an integer line through every input's interval?
+"""The exact segment test: find an integer line through every input's interval, or refute it.
 
-With a budget, each input code x may give any output in [low, high]. A line with slope a, offset b and
-shift S serves a run of inputs iff, for each of them,
+With a budget, each input code x may give any output in [low, high]. A line with slope a, offset b
+and shift S serves a run of inputs iff, for each of them,
 
     low * 2**S  <=  a * x + b  <=  (high + 1) * 2**S - 1,
 
@@ -41,7 +41,7 @@ class Intervals:
 
 
 def intervals(codes: Codes, ideal_codes: Codes, budget: int, clamp: tuple[int, int]) -> Intervals:
-    """Return the outputs within ``budget`` codes of the ideal ones, free where the clamp takes over."""
+    """Return the outputs within ``budget`` codes of the ideal, free where the clamp takes over."""
     low, high = ideal_codes - budget, ideal_codes + budget
     low = np.where(low <= clamp[0], -FREE, low)
     high = np.where(high >= clamp[1], FREE, high)
@@ -55,7 +55,7 @@ class Form:
     slope_bits: width of the signed slope.
     shift: S above.
     offset_step: the offset is a multiple of it (2**16 when the product is taken by MULH, else 1).
-    offset_limit: largest |offset| as a multiple of offset_step, and of (a * x + b)/offset_step.
+    Offsets and results, as multiples of offset_step, fit int32.
     """
 
     slope_bits: int
@@ -154,8 +154,8 @@ def segments(bounds: Intervals, form: Form, at_most: int) -> list[Segment] | Non
     Greedy longest extension; it is optimal because every part of a feasible run is feasible.
     """
     strips = _Strips(bounds, form)
-    size, start, slope, found = len(bounds.x), 0, 0, []
-    length = 1
+    found: list[Segment] = []
+    size, start, slope, length = len(bounds.x), 0, 0, 1
     while start < size:
         if len(found) == at_most:
             return None

@@ -2,9 +2,9 @@
 
     y = clamp((slope[i] * x + offset[i]) >> shift),  i = number of breakpoints <= x
 
-One shift serves all segments. For every shift the greedy pass is optimal, and every shift that int32
-allows is tried, so no kernel of this form meets the budget with fewer segments.
-This module must not know C or costs.
+One shift serves all segments. For every shift the greedy pass is optimal, and every shift that
+int32 allows is tried, so no kernel of this form meets the budget with fewer segments. This module
+must not know C or costs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,20 @@ from typing import TYPE_CHECKING
 from embact.certify import ideal
 from embact.fit.line import Form, Segment, intervals, segments
 from embact.fit.record import Candidate, Limits
-from embact.ir import Node, Table, add, const, lookup, mul, named, saturate, search_tree, select_less, shr, x
+from embact.ir import (
+    Node,
+    Table,
+    add,
+    const,
+    lookup,
+    mul,
+    named,
+    saturate,
+    search_tree,
+    select_less,
+    shr,
+    x,
+)
 from embact.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -48,7 +61,9 @@ def pwl(activation: Activation, spec: QuantSpec, limits: Limits) -> Iterator[Can
 def by_segment(found: list[Segment], name: str, values: list[int]) -> Node:
     """Return the node that gives each input the value of its segment."""
     if len(found) == 2:  # a choice of two constants is cheaper than a table of two
-        return named(select_less(x(), const(found[1].first), const(values[0]), const(values[1])), name)
+        return named(
+            select_less(x(), const(found[1].first), const(values[0]), const(values[1])), name
+        )
     index = named(search_tree(x(), [s.first for s in found[1:]]), "segment")
     return named(lookup(Table(f"{name}s", tuple(values)), index), name)
 

@@ -1,7 +1,7 @@
 """Fit: a kernel together with what it approximates, how it was found and what is proved of it.
 
-Its JSON form is a versioned schema; from the JSON alone the same kernel, digest and header come back.
-This module must not know how any family works.
+Its JSON form is a versioned schema; from the JSON alone the same kernel, digest and header come
+back. This module must not know how any family works.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from embact import __version__
 from embact.activations import Activation, activation
 from embact.certify import Certificate, certify
 from embact.errors import EmbactError
-from embact.fit.line import Segment
+from embact.fit.line import Segment  # noqa: TC001 - msgspec reads the annotations
 from embact.grid import Grid, QuantSpec
 from embact.kernel import Kernel, Program, kernel_of
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Version of the JSON form; it changes when a reader of the old form would misread the new one."""
+
+SCHEMA_TEXT = f"{SCHEMA} (made by this embact; fit it again)"
 
 
 @dataclass(frozen=True)
@@ -114,11 +117,11 @@ class _Record:
     program: Program
 
 
-def fit_record(fit: Fit, version: str) -> dict[str, Any]:
+def fit_record(fit: Fit) -> dict[str, Any]:
     """Return a fit's JSON document as plain dicts, lists, numbers and strings."""
     record = _Record(
         SCHEMA,
-        version,
+        __version__,
         _Activation(fit.activation.name, fit.activation.settings()),
         _Quantisation(fit.spec.input, fit.spec.output),
         fit.limits,
@@ -134,9 +137,9 @@ def fit_record(fit: Fit, version: str) -> dict[str, Any]:
     return plain
 
 
-def fit_json(fit: Fit, version: str) -> str:
-    """Return a fit as JSON text, equal for equal fits: fixed order, indented, newline at the end."""
-    return msgspec.json.format(msgspec.json.encode(fit_record(fit, version)), indent=2).decode() + "\n"
+def fit_json(fit: Fit) -> str:
+    """Return a fit as JSON text, equal for equal fits: fixed order, indented, final newline."""
+    return msgspec.json.format(msgspec.json.encode(fit_record(fit)), indent=2).decode() + "\n"
 
 
 def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
@@ -148,10 +151,15 @@ def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
     try:
         head = msgspec.json.decode(text, type=dict)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise EmbactError("not a kernel file", got=error, allowed="JSON of `embact fit`", where=where) from None
+        raise EmbactError(
+            "not a kernel file", got=error, allowed="JSON of `embact fit`", where=where
+        ) from None
     if head.get("schema") != SCHEMA:
         raise EmbactError(
-            "version of the kernel file's schema", got=head.get("schema"), allowed=SCHEMA_TEXT, where=where
+            "version of the kernel file's schema",
+            got=head.get("schema"),
+            allowed=SCHEMA_TEXT,
+            where=where,
         )
     try:
         record = msgspec.convert(head, type=_Record)
@@ -161,7 +169,10 @@ def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
         raise EmbactError("not a kernel file", got=error, where=where) from None
     if kernel.digest != record.digest:
         raise EmbactError(
-            "kernel does not match its digest", got=kernel.digest, allowed=record.digest, where=where
+            "kernel does not match its digest",
+            got=kernel.digest,
+            allowed=record.digest,
+            where=where,
         )
     spec = QuantSpec(record.quantisation.input, record.quantisation.output)
     earned = certify(act, spec, kernel)
@@ -170,6 +181,3 @@ def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
         raise EmbactError("certificate", got=stated, allowed=str(earned), where=where)
     candidate = Candidate(kernel, record.parameters, record.segments)
     return Fit(act, spec, record.limits, record.family, candidate, stated)
-
-
-SCHEMA_TEXT = f"{SCHEMA} (made by this embact; fit it again)"

@@ -71,8 +71,8 @@ def fit(
 ) -> Fit:
     """Return the certified kernel with the fewest estimated instructions within the limits.
 
-    Ties go to the smaller tables, then to the smaller error. Raises EmbactError if no candidate meets
-    the limits, naming the best that each family reached.
+    Ties go to the smaller tables, then to the smaller error. Raises EmbactError if no candidate
+    meets the limits, naming the best that each family reached.
     """
     limits = limits or Limits()
     found = list(candidates(activation, spec, limits, family))

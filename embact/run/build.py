@@ -1,7 +1,7 @@
 """Build C into a cffi extension (out-of-line API mode) once, and keep it in the user's cache.
 
-The cache key covers every source text, the flags, the compiler and the Python that loads the result.
-This module must not know what the C computes.
+The cache key covers every source text, the flags, the compiler and the Python that loads the
+result. This module must not know what the C computes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OPTIMISE = ("-O2", "-fPIC")
 
 
 def cache_folder() -> Path:
-    """Return where compiled extensions are kept: ``$EMBACT_CACHE_DIR`` or the user's cache folder."""
+    """Return where extensions are kept: ``$EMBACT_CACHE_DIR`` or the user's cache folder."""
     import platformdirs  # noqa: PLC0415 - only needed when something is compiled
 
     chosen = os.environ.get("EMBACT_CACHE_DIR")
@@ -50,18 +50,23 @@ def extension(
     import cffi  # noqa: PLC0415 - only needed when something is compiled
 
     compiler = find_compiler()
-    suffix = sysconfig.get_config_var("EXT_SUFFIX")
     key = json.dumps(
-        [name, cdef, dict(sources), list(flags), STRICT, OPTIMISE, compiler.command]
-        + [compiler.version, cffi.__version__, sys.version, suffix]
+        [
+            [name, cdef, dict(sources), list(flags), STRICT, OPTIMISE],
+            [compiler.command, compiler.version, cffi.__version__, sys.version, _suffix()],
+        ]
     )
     module_name = f"_embact_{name}_{hashlib.sha256(key.encode()).hexdigest()[:24]}"
     if module_name in sys.modules:
         return sys.modules[module_name]
-    target = cache_folder() / "host" / (module_name + suffix)
+    target = cache_folder() / "host" / (module_name + _suffix())
     if not target.exists():
-        _build(compiler, target, module_name, cdef, sources, flags)
+        _build(compiler, target, cdef, sources, flags)
     return load(module_name, target)
+
+
+def _suffix() -> str:
+    return str(sysconfig.get_config_var("EXT_SUFFIX"))
 
 
 def load(module_name: str, path: Path) -> Any:
@@ -80,7 +85,6 @@ def load(module_name: str, path: Path) -> Any:
 def _build(
     compiler: Compiler,
     target: Path,
-    module_name: str,
     cdef: str,
     sources: Mapping[str, str],
     flags: Sequence[str],
@@ -102,7 +106,7 @@ def _build(
             (work / file_name).write_text(text, "utf-8")
         ffi = cffi.FFI()
         ffi.cdef(cdef)
-        ffi.set_source(module_name, cdef)
+        ffi.set_source(target.name.removesuffix(_suffix()), cdef)
         with contextlib.redirect_stdout(io.StringIO()):  # cffi announces the file on stdout
             ffi.emit_c_code(str(work / "glue.c"))
         common = [*compiler.command, *OPTIMISE, *flags]

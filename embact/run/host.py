@@ -1,7 +1,7 @@
 """Kernels on this machine: compile a header and call its functions on numpy arrays.
 
-What the C computes is compared with the kernel's definition for equality, on every input. This module
-must not know activations or errors: a compiled function is right or wrong, never close.
+What the C computes is compared with the kernel's definition for equality, on every input. This
+module must not know activations or errors: a compiled function is right or wrong, never close.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ def compile_header(
 def observe(compiled: HostKernels, name: str, kernel: Kernel) -> NDArray[Any]:
     """Return a compiled function's outputs on all inputs, after calling it in every awkward way.
 
-    Short and odd lengths, addresses aligned to one element only, in place where the widths agree, and
-    bytes before and after the output that must survive. Raises EmbactError if any of that changes a
-    result or a guard byte; the outputs themselves are for the caller to compare.
+    Short and odd lengths, addresses aligned to one element only, in place where the widths agree,
+    and bytes before and after the output that must survive. Raises EmbactError if any of that
+    changes a result or a guard byte; the outputs themselves are for the caller to compare.
     """
     codes = all_codes(kernel.input_bits)
     outputs = compiled.run(name, codes)
@@ -114,7 +114,9 @@ def observe(compiled: HostKernels, name: str, kernel: Kernel) -> NDArray[Any]:
                 start = (length * 37 + offset * 101) % (codes.size - length)
                 part = slice(start, start + length)
                 what = f"length {length}, offset {offset}{', in place' if in_place else ''}"
-                got = _guarded(compiled, name, codes[part].astype(plain[0]), offset, in_place)
+                got = _guarded(
+                    compiled, name, codes[part].astype(plain[0]), offset, in_place=in_place
+                )
                 if got is None:
                     raise EmbactError(f"{name} writes outside its output", got=what)
                 if not np.array_equal(got, outputs[part]):
@@ -123,7 +125,7 @@ def observe(compiled: HostKernels, name: str, kernel: Kernel) -> NDArray[Any]:
 
 
 def _guarded(
-    compiled: HostKernels, name: str, source: NDArray[Any], offset: int, in_place: bool
+    compiled: HostKernels, name: str, source: NDArray[Any], offset: int, *, in_place: bool
 ) -> NDArray[Any] | None:
     """Return the outputs of one call between guard bytes, or None if a guard byte changed."""
     out_type = np.dtype(f"int{compiled.functions[name][2]}")

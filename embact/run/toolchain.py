@@ -71,7 +71,7 @@ def run_tool(command: Sequence[str], *, what: str, cwd: Path | None = None) -> s
     Raises EmbactError with the first error line that it printed and the command, if it fails.
     """
     try:
-        done = subprocess.run(  # noqa: S603 - the words are ours or the user's own $CC
+        done = subprocess.run(
             command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False
         )
     except OSError as error:

@@ -138,3 +138,13 @@ def _table(table: Table, name: str) -> str:
         f"EMBACT_TABLE_SECTION static const int{table.bits}_t {name}[{len(table.values)}] = {{\n"
         f"{rows},\n}};\n\n"
     )
+
+
+def functions_in(header: str, input_bits: int, output_bits: int) -> list[str]:
+    """Return the names of a header's functions that map codes of these widths, in order.
+
+    >>> functions_in("static inline void f(const int8_t *input, int8_t *output, int32_t size)", 8, 8)
+    ['f']
+    """
+    types = rf"const\s+int{input_bits}_t\s*\*\s*\w+,\s*int{output_bits}_t\s*\*\s*\w+"
+    return re.findall(rf"\bvoid\s+(\w+)\(\s*{types},\s*int32_t\s+\w+\s*\)", header)

@@ -1,0 +1,70 @@
+"""How results look on a terminal: one console, tables, and JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from embact.grid import Grid, QuantSpec
+
+PIPE_WIDTH = 200
+"""Columns when the output is not a terminal: a file has no edge, but a table needs one."""
+
+
+def console() -> Console:
+    """Return the console for people; wide and without colour when the output is not a terminal."""
+    terminal = sys.stdout.isatty()
+    return Console(width=None if terminal else PIPE_WIDTH, highlight=False, soft_wrap=not terminal)
+
+
+def say(text: str = "") -> None:
+    """Print a line as it is."""
+    print(text)  # noqa: T201 - this is the place that prints
+
+
+def as_json(document: Any) -> None:
+    """Print a document as JSON."""
+    say(json.dumps(document, indent=2))
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+    """Print rows under headings; numbers are right-aligned."""
+    rows = [list(row) for row in rows]
+    shown = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    for column, heading in enumerate(headings):
+        numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
+        shown.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*(cell(value) for value in row))
+    console().print(shown)
+
+
+def cell(value: object) -> str:
+    """Return a table cell: floats to four digits after the point, markup characters escaped."""
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    return text.replace("[", r"\[")
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, a line each, aligned."""
+    listed = [(name, str(value)) for name, value in pairs]
+    width = max(len(name) for name, _ in listed)
+    for name, value in listed:
+        say(f"{name:<{width}}  {value}")
+
+
+def grid_text(grid: Grid) -> str:
+    """Return a grid in short: int8 (0.0625, 0)."""
+    return f"{grid.dtype} ({grid.scale:.9g}, {grid.zero_point})"
+
+
+def spec_text(spec: QuantSpec) -> str:
+    """Return a quantisation in short: input grid -> output grid."""
+    return f"{grid_text(spec.input)} -> {grid_text(spec.output)}"

@@ -115,7 +115,7 @@ def activation(name: str, **settings: float) -> Activation:
 
 
 def _mp() -> Any:
-    import mpmath  # noqa: PLC0415 - a third of a second that most calls never need
+    import mpmath
 
     return mpmath.mp
 

@@ -64,7 +64,7 @@ def ideal(activation: Activation, spec: QuantSpec) -> Ideal:
 
 def _oracle_code(activation: Activation, spec: QuantSpec, code: int) -> int:
     """Return the correctly rounded output code of one input, by the oracle."""
-    import mpmath  # noqa: PLC0415 - a third of a second that most calls never need
+    import mpmath
 
     with mpmath.workdps(ORACLE_DIGITS):
         real = mpmath.mpf(spec.input.scale) * (code - spec.input.zero_point)

@@ -6,6 +6,7 @@ This module must not know what is computed on a grid: no activations, no kernels
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -41,7 +42,10 @@ class Grid:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", float(self.scale))  # numpy's scalars are welcome too
-        object.__setattr__(self, "zero_point", int(self.zero_point))
+        try:
+            object.__setattr__(self, "zero_point", operator.index(self.zero_point))
+        except TypeError:
+            raise EmbactError("zero point", got=self.zero_point, allowed="an integer") from None
         if self.bits not in (8, 16):
             raise EmbactError("bit width of a grid", got=self.bits, allowed="8, 16")
         if not (SCALE_MIN <= self.scale < SCALE_END):  # also false for nan
@@ -86,7 +90,8 @@ class Grid:
         >>> Grid(0.5, 0, 8).quantize(np.array([0.25, -0.25, 1e9]))
         array([  1,  -1, 127])
         """
-        steps = np.clip(real / self.scale, -(2.0**40), 2.0**40)
+        far = 2.0**40 * self.scale  # beyond every code; the quotient of more might overflow
+        steps = np.clip(real, -far, far) / self.scale
         codes: Codes = self.clamp(round_half_away(steps) + self.zero_point)
         return codes
 
@@ -124,8 +129,9 @@ def grid_of_range(low: float, high: float, bits: int) -> Grid:
     """Return the grid that TFLite's converter gives to values in [low, high].
 
     int8 is asymmetric: the range is widened to hold 0, the scale is range/255 and 0 falls on a
-    code. int16 is symmetric: zero point 0 and scale max(|low|, |high|)/32767. Source: the TFLite
-    8-bit and 16x8 quantisation specifications.
+    code, reckoned from the nearer end of the range and rounded half away from zero, so that -1:1
+    has zero point -1. int16 is symmetric: zero point 0 and scale max(|low|, |high|)/32767. Source:
+    the TFLite 8-bit and 16x8 quantisation specifications, and GetAsymmetricQuantizationParams.
 
     >>> grid_of_range(0.0, 25.5, 8)
     Grid(scale=0.1, zero_point=-128, bits=8)
@@ -138,7 +144,9 @@ def grid_of_range(low: float, high: float, bits: int) -> Grid:
     scale = (high - low) / 255
     if not SCALE_MIN <= scale < SCALE_END:
         raise EmbactError("range", got=f"{low}:{high}", allowed="a range whose scale fits float32")
-    return Grid(scale, min(127, max(-128, round(-128 - low / scale))), bits)
+    below, above = low / scale, high / scale
+    zero = -128 - below if 128 - below < 127 + above else 127 - above
+    return Grid(scale, int(np.clip(round_half_away(np.float64(zero)), -128, 127)), bits)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:

@@ -33,7 +33,7 @@ HEAVY = {"numpy", "mpmath", "cffi", "msgspec", "ai_edge_litert", "flatbuffers", 
 
 
 def part_of(module: str) -> str:
-    return (module.split(".") + [""])[1] or "embact"
+    return [*module.split("."), ""][1] or "embact"
 
 
 def row_of(part: str) -> int:

@@ -1,12 +1,13 @@
 """The command line: the only place that prints.
 
-It parses words into the vocabulary of the other modules, calls them, and shows what they return. Heavy
-modules are imported by the command that needs them, so that ``embact --help`` is quick.
+It parses words into the vocabulary of the other modules, calls them, and shows what they return.
+Heavy modules are imported by the command that needs them, so that ``embact --help`` is quick.
 """
 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
@@ -16,7 +17,7 @@ from embact.errors import EmbactError
 
 app = typer.Typer(
     name="embact",
-    help="The activation compiler for microcontrollers: integer kernels with exhaustive error proofs.",
+    help="The activation compiler for microcontrollers: integer kernels, proved on every input.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -32,9 +33,10 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    _version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
-    ),
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
 ) -> None:
     pass
 

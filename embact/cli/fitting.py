@@ -32,8 +32,8 @@ def list_activations(json: Json = False) -> None:
 
     Example: `embact list`
     """
-    from embact.activations import CATALOGUE  # noqa: PLC0415 - keeps --help quick
-    from embact.fit.search import FAMILIES  # noqa: PLC0415 - keeps --help quick
+    from embact.activations import CATALOGUE
+    from embact.fit.search import FAMILIES
 
     if json:
         show.as_json(
@@ -110,9 +110,9 @@ def fit(
 
     Example: `embact fit sigmoid --range -8:8 --max-error 1 --out sigmoid.json`
     """
-    from embact.files import write_text  # noqa: PLC0415 - keeps --help quick
-    from embact.fit.record import Limits, fit_json  # noqa: PLC0415 - keeps --help quick
-    from embact.fit.search import fit as search  # noqa: PLC0415 - keeps --help quick
+    from embact.files import write_text
+    from embact.fit.record import Limits, fit_json
+    from embact.fit.search import fit as search
 
     wanted = read_activation(activation, param or [])
     into, out_of = (in_scale, in_zero_point), (out_scale, out_zero_point)
@@ -164,8 +164,8 @@ def emit(
 
     Example: `embact emit sigmoid.json --out include/`
     """
-    from embact.emit.header import emit_header  # noqa: PLC0415 - keeps --help quick
-    from embact.files import read_text, write_text  # noqa: PLC0415 - keeps --help quick
+    from embact.emit.header import emit_header
+    from embact.files import read_text, write_text
 
     if name is not None and len(kernels) > 1:
         raise EmbactError("--name", got=f"{len(kernels)} kernels", allowed="one kernel")
@@ -215,9 +215,9 @@ def verify(
 
     Example: `embact verify sigmoid.json --header include/embact_sigmoid_s8.h`
     """
-    from embact.emit.header import emit_header, functions_in  # noqa: PLC0415 - keeps --help quick
-    from embact.files import read_text  # noqa: PLC0415 - keeps --help quick
-    from embact.run.host import PLACE, check, compile_header  # noqa: PLC0415 - likewise
+    from embact.emit.header import emit_header, functions_in
+    from embact.files import read_text
+    from embact.run.host import PLACE, check, compile_header
 
     found = _read_fit(kernel)
     widths = (found.spec.input.bits, found.spec.output.bits)
@@ -267,7 +267,7 @@ def _choose(functions: list[str], name: str | None, found: Fit, where: str) -> s
 
 
 def _read_fit(path: Path) -> Fit:
-    from embact.files import read_text  # noqa: PLC0415 - keeps --help quick
-    from embact.fit.record import fit_of_json  # noqa: PLC0415 - keeps --help quick
+    from embact.files import read_text
+    from embact.fit.record import fit_of_json
 
     return fit_of_json(read_text(path), where=str(path))

@@ -30,7 +30,7 @@ def bits_of(dtype: str, option: str) -> int:
 
 def read_activation(name: str, settings: list[str]) -> Activation:
     """Return an activation with ``NAME=VALUE`` settings applied."""
-    from embact.activations import activation  # noqa: PLC0415 - keeps --help quick
+    from embact.activations import activation
 
     values: dict[str, float] = {}
     for setting in settings:
@@ -47,7 +47,7 @@ def read_grid(
     side: str, bits: int, real_range: str | None, scale: float | None, zero_point: int | None
 ) -> Grid | None:
     """Return the grid that ``--range`` or ``--in-scale`` gives, or None if neither is there."""
-    from embact.grid import Grid, grid_of_range  # noqa: PLC0415 - keeps --help quick
+    from embact.grid import Grid, grid_of_range
 
     if real_range is not None:
         if scale is not None or zero_point is not None:
@@ -82,8 +82,8 @@ def read_spec(
     dtypes: ``--dtype``, ``--in-dtype``, ``--out-dtype``. into, out_of: scale and zero point of each
     side. A missing output is filled in by TFLite's conventions.
     """
-    from embact.conventions import output_grid  # noqa: PLC0415 - keeps --help quick
-    from embact.grid import QuantSpec  # noqa: PLC0415 - keeps --help quick
+    from embact.conventions import output_grid
+    from embact.grid import QuantSpec
 
     both, in_dtype, out_dtype = dtypes
     in_bits = bits_of(in_dtype or both or "int8", "--in-dtype" if in_dtype else "--dtype")

@@ -30,7 +30,7 @@ OPTIMISE = ("-O2", "-fPIC")
 
 def cache_folder() -> Path:
     """Return where extensions are kept: ``$EMBACT_CACHE_DIR`` or the user's cache folder."""
-    import platformdirs  # noqa: PLC0415 - only needed when something is compiled
+    import platformdirs
 
     chosen = os.environ.get("EMBACT_CACHE_DIR")
     return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("embact"))
@@ -47,7 +47,7 @@ def extension(
     (headers) are there to be included. flags: further compiler flags, for the sources and the link.
     Raises EmbactError if there is no compiler, it fails, or Python's C headers are missing.
     """
-    import cffi  # noqa: PLC0415 - only needed when something is compiled
+    import cffi
 
     compiler = find_compiler()
     key = json.dumps(
@@ -90,7 +90,7 @@ def _build(
     flags: Sequence[str],
 ) -> None:
     """Compile into a folder beside the target and move the result into place in one step."""
-    import cffi  # noqa: PLC0415 - only needed when something is compiled
+    import cffi
 
     if sys.platform == "win32":
         raise EmbactError("running kernels on this host", got=sys.platform, allowed="Linux, macOS")

@@ -45,8 +45,11 @@ def find_compiler(environment: Mapping[str, str] | None = None) -> Compiler:
     """Return the C compiler to use. Raises EmbactError if there is none or ``$CC`` is not one."""
     environment = os.environ if environment is None else environment
     path = environment.get("PATH", "")
-    if chosen := environment.get("CC", ""):
-        words = shlex.split(chosen)
+    if chosen := environment.get("CC", "").strip():
+        try:
+            words = shlex.split(chosen)
+        except ValueError:  # an open quote
+            words = []
         if not words or shutil.which(words[0], path=path) is None:
             raise EmbactError("the compiler in $CC is not on PATH", got=repr(chosen))
         return _compiler(tuple(words))

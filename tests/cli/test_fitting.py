@@ -1,4 +1,4 @@
-"""The commands about one kernel, run as a user runs them: as a program, judged by what it prints."""
+"""The commands about one kernel, run as a user runs them and judged by what they print."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import sys
 
 import pytest
 
-DONE_MEANS = (
-    "fit sigmoid --dtype int8 --in-scale 0.0625 --out-scale 0.00390625 --out-zero-point -128 "
-    "--family pwl --slope-bits 8 --json"
-).split()
+DONE_MEANS = [
+    *("fit", "sigmoid", "--dtype", "int8", "--in-scale", "0.0625", "--out-scale", "0.00390625"),
+    *("--out-zero-point", "-128", "--family", "pwl", "--slope-bits", "8", "--json"),
+]
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ class Activation:
         return {p.name: value for p, value in zip(self.parameters, self.values, strict=True)}
 
 
-def activation(name: str, **settings: float) -> Activation:
+def activation(name: str, /, **settings: float) -> Activation:
     """Return a catalogue entry with its parameters set; the others keep their defaults.
 
     Raises EmbactError for an unknown activation or parameter, with the nearest names, and for a
@@ -304,7 +304,7 @@ _ENTRIES = (
         "hard_sigmoid_02",
         "min(1, max(0, 0.2 x + 0.5))",
         "Courbariaux et al. 2015, arXiv:1511.00363; Theano, Keras 2, ONNX",
-        lambda x: np.clip(0.2 * x + 0.5, 0.0, 1.0),
+        lambda x: np.clip(x + 2.5, 0.0, 5.0) / 5.0,  # 0.2 x + 0.5 cancels near -2.5
         lambda x: 0.2 * _between(x, -2.5, 2.5),
         lambda x: min(max(x / 5 + _mp().mpf(0.5), x * 0), _mp().mpf(1)),
         lambda: UNIT_LIMITS,

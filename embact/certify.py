@@ -9,6 +9,7 @@ This module must not know how a kernel was found or how it is emitted.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,12 @@ DOUBT_CODES = 1e-6
 1e-12 of their value, so to 6.6e-8 codes at most; the tests hold them to that."""
 
 ORACLE_DIGITS = 60
+
+LSB_DIGITS = 9
+"""Decimals of an error in lsb: float64 knows no more of an int16 output."""
+
+EQUAL_LSB = 2.5 * 10**-LSB_DIGITS
+"""Errors closer than this are equal: two roundings of one number on two machines."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class Certificate:
     max_error_lsb: largest |kernel(q) - ideal(q)| in output codes; 0.5 is a perfect kernel's limit.
     mean_error_lsb: the mean of the same over all inputs.
     not_correctly_rounded: inputs whose code is not the correctly rounded one.
-    worst_input: the first input code with the largest error in lsb.
+    worst_input: the first input code with the largest error in lsb, to EQUAL_LSB.
     monotone: whether the outputs never fall, or never rise, with the input.
     mse: mean squared error in real units squared.
     output_min, output_max: range of the kernel's output codes.
@@ -120,7 +127,8 @@ def certify(activation: Activation, spec: QuantSpec, kernel: Kernel) -> Certific
     truth = ideal(activation, spec)
     outputs = kernel.outputs
     codes_off = np.abs(outputs - truth.codes)
-    lsb_off = np.abs(outputs - truth.lsb)
+    # rounded, so that another machine's last bit of exp() does not make another certificate
+    lsb_off = np.round(np.abs(outputs - truth.lsb), LSB_DIGITS)
     steps = np.diff(outputs)
     return Certificate(
         kernel_digest=kernel.digest,
@@ -130,12 +138,27 @@ def certify(activation: Activation, spec: QuantSpec, kernel: Kernel) -> Certific
         max_error_lsb=float(lsb_off.max()),
         mean_error_lsb=float(lsb_off.mean()),
         not_correctly_rounded=int(np.count_nonzero(codes_off)),
-        worst_input=int(spec.input.codes()[np.argmax(lsb_off)]),
+        worst_input=int(spec.input.codes()[np.argmax(lsb_off >= lsb_off.max() - EQUAL_LSB)]),
         monotone=bool(np.all(steps >= 0) or np.all(steps <= 0)),
         mse=float(np.mean((lsb_off * spec.output.scale) ** 2)),
         output_min=int(outputs.min()),
         output_max=int(outputs.max()),
         oracle_points=truth.oracle_points,
+    )
+
+
+def agree(one: Certificate, other: Certificate) -> bool:
+    """Return whether two certificates state the same evidence, wherever it was seen.
+
+    Integers are compared exactly. The three real-valued fields may differ in the last digit, since
+    two machines' float64 functions may.
+    """
+    first, second = ({**dataclasses.asdict(c), "checked_on": ()} for c in (one, other))
+    return all(
+        math.isclose(value, second[name], rel_tol=1e-6, abs_tol=EQUAL_LSB * (name != "mse"))
+        if isinstance(value, float)
+        else value == second[name]
+        for name, value in first.items()
     )
 
 

@@ -56,7 +56,8 @@ class Kernel:
     """An integer function of one code: input_bits and output_bits are 8 or 16.
 
     expression: any IR graph; it is replaced by its simplified form.
-    Raises EmbactError if a value leaves int32, an index its table, or the result the output type.
+    Raises EmbactError if a value leaves int32, an index its table, or the result the output type,
+    and if different tables have one name.
     """
 
     expression: Node
@@ -80,6 +81,9 @@ class Kernel:
         object.__setattr__(self, "expression", simplified)
         object.__setattr__(self, "_ranges", ranges)
         object.__setattr__(self, "_outputs", outputs)
+        names = [table.name for table in self.tables]
+        if len(set(names)) < len(names):
+            raise EmbactError("two tables of a kernel have one name", got=", ".join(names))
 
     @property
     def outputs(self) -> Codes:

@@ -1,97 +1,98 @@
 """Random integer expressions over all operations, and their meaning in plain Python integers."""
 
+import random
+
 import numpy as np
-from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from embact.errors import EmbactError
 from embact.grid import all_codes
-from embact.ir import Node, Op, Table, apply, const, saturate, topological, x
+from embact.ir import Node, Op, Table, apply, const, saturate, shr, topological, x
 
 CORNERS = [0, 1, -1, 2, 127, -128, 255, 32767, -32768, 65536, -(1 << 31), (1 << 31) - 1]
-constants = st.sampled_from(CORNERS) | st.integers(-(1 << 31), (1 << 31) - 1)
-entries = {
-    bits: st.integers(-(1 << (bits - 1)), (1 << (bits - 1)) - 1) | st.sampled_from([0, 1])
-    for bits in (8, 16, 32)
-}
-OPERATIONS = [op for op in Op if op is not Op.INPUT]
+VARYING = [op for op in Op if op not in (Op.INPUT, Op.CONST)]
 
 
 class _Pool:
     """Nodes with their values on all codes, so that the next operation can be kept in range."""
 
-    def __init__(self, bits):
+    def __init__(self, rng, bits):
+        self.rng = rng
         self.codes = all_codes(bits)
-        self.values = {}
-        self.nodes = []
+        self.values = {}  # by id, so every node below stays alive
+        self.all_nodes, self.nodes = [], []
         self.keep(x())
 
     def keep(self, node):
-        """Add a node and what it builds on; raise EmbactError if it overflows."""
+        """Add a node and what it builds on, if it varies; raise EmbactError if it overflows."""
         for one in topological(node):
             if id(one) not in self.values:
                 operands = [self.values[id(arg)] for arg in one.args]
                 self.values[id(one)] = apply(one, operands, self.codes)
-        self.nodes.append(node)
+        self.all_nodes.append(node)
+        if np.ptp(self.values[id(node)]):
+            self.nodes.append(node)
         return node
 
     def within(self, node, bits):
-        """Return the node, saturated if it has values beyond that width."""
-        values, limit = self.values[id(node)], 1 << (bits - 1)
-        if np.min(values) >= -limit and np.max(values) < limit:
+        """Return the node, brought down to that width if it has values beyond it."""
+        values = self.values[id(node)]
+        need = max(int(np.max(values)), -int(np.min(values)) - 1).bit_length() + 1
+        if need <= bits:
             return node
-        return self.keep(saturate(node, bits))
+        return self.keep(self.rng.choice([shr(node, need - bits), saturate(node, bits)]))
+
+    def varying(self, bits=32):
+        """Choose one of the latest nodes or the input."""
+        return self.within(self.rng.choice(self.nodes[:1] + self.nodes[-3:]), bits)
+
+    def constant(self, bits):
+        """Choose an integer of that width: a small one, a corner, any."""
+        limit = 1 << (bits - 1)
+        corner = self.rng.choice([c for c in CORNERS if -limit <= c < limit])
+        return self.rng.choice([self.rng.randint(-9, 9), corner, self.rng.randint(-limit, limit - 1)])
+
+    def operand(self, bits=32):
+        """Choose a node or a constant."""
+        if self.rng.random() < 0.5:
+            return self.varying(bits)
+        return self.keep(const(self.constant(bits)))
+
+    def index(self, size):
+        """Choose a node with values in 0..size - 1, where size is a power of two."""
+        return self.keep(Node(Op.AND, (self.varying(), self.keep(const(size - 1)))))
 
 
-@st.composite
-def dags(draw, bits=8, out_bits=8, most=14):
-    """Draw an expression that is a kernel of these widths; nothing else about it is sensible."""
-    pool = _Pool(bits)
-    for number in range(draw(st.integers(1, most))):
-        op = draw(st.sampled_from(OPERATIONS))
-        pick = st.sampled_from(pool.nodes)
-        name = draw(st.sampled_from(["", "", f"n{number}", "line", "y", "t3"]))
+def dag(seed, bits=8, out_bits=8, size=10):
+    """Return an expression that is a kernel of these widths; nothing else about it is sensible."""
+    rng = random.Random(seed)
+    pool = _Pool(rng, bits)
+    for number in range(size):
+        op = rng.choice(VARYING)
+        name = rng.choice(["", "", f"n{number}", "line", "y", "t3", "int"])
         value, table = 0, None
-        if op is Op.CONST:
-            args, value = (), draw(constants)
-        elif op is Op.LOOKUP:
-            width, size = draw(st.sampled_from([8, 16, 32])), draw(st.sampled_from([1, 2, 16, 256]))
-            values = draw(st.lists(entries[width], min_size=1, max_size=min(size, 12)))
-            table = Table(f"table{number}", tuple((values * size)[:size]))
-            index = Node(Op.AND, (draw(pick), pool.keep(const(size - 1))))
-            args = (pool.keep(index),)
+        if op is Op.LOOKUP:
+            width, entries = rng.choice([8, 16, 32]), rng.choice([2, 16, 256])
+            values = tuple(pool.constant(width) for _ in range(entries))
+            table, args = Table(f"table{number}", values), (pool.index(entries),)
         elif op in (Op.SHL, Op.SHR, Op.SAT):
-            args = (draw(pick),)
-            value = draw(st.integers(*{Op.SHL: (0, 30), Op.SHR: (0, 31), Op.SAT: (2, 32)}[op]))
-            if op is Op.SHL:
-                args = (pool.within(args[0], 32 - value),)
+            value = rng.randint(*{Op.SHL: (1, 20), Op.SHR: (1, 20), Op.SAT: (3, 31)}[op])
+            args = (pool.varying(32 - value if op is Op.SHL else 32),)
         elif op is Op.SELECT:
-            args = tuple(draw(pick) for _ in range(4))
+            args = (pool.varying(), *(pool.operand() for _ in range(3)))
         else:
             width = {Op.ADD: 31, Op.SUB: 31, Op.MUL: 16}.get(op, 32)
-            args = tuple(pool.within(draw(pick), width) for _ in range(2))
+            args = (pool.varying(width), pool.operand(width))
+            if rng.random() < 0.5:
+                args = args[::-1]
         pool.keep(Node(op, args, value, table, name))
     return pool.within(pool.nodes[-1], out_bits)
 
 
-def examples(strategy, count):
-    """Return that many draws of a strategy, the same on every run."""
-    found = []
-
-    @settings(
-        max_examples=count,
-        phases=[Phase.generate],
-        derandomize=True,
-        database=None,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(strategy)
-    def collect(one):
-        found.append(one)
-
-    collect()
-    return found
+def dags(bits=8, out_bits=8):
+    """Return a strategy of expressions."""
+    seeds, sizes = st.integers(0, 2**32 - 1), st.integers(1, 16)
+    return st.builds(lambda seed, size: dag(seed, bits, out_bits, size), seeds, sizes)
 
 
 def meaning(root, code):

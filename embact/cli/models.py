@@ -2,8 +2,332 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
 import typer
+
+from embact.cli import show
+from embact.errors import EmbactError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from embact.fit.record import Limits
+    from embact.tflite.evaluate import Evaluation
+    from embact.tflite.model import Model
+    from embact.tflite.placement import Placement
+    from embact.tflite.sites import Findings, Site
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.tflite", help="int8 or int16 model.")]
+Family = Annotated[
+    str, typer.Option(metavar="FAMILY", help="affine, lut, pwl, or auto: the cheapest.")
+]
+MaxError = Annotated[
+    int, typer.Option(metavar="CODES", help="Largest distance to the correctly rounded code.")
+]
+MaxBytes = Annotated[
+    int | None, typer.Option(metavar="BYTES", help="Largest size of one kernel's tables.")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the program."""
+    app.command()(sites)
+    app.command()(convert)
+    app.command("eval")(evaluate_model)
+    app.command()(demo)
+
+
+def sites(model: ModelFile, json: Json = False) -> None:
+    """List the activations of a model: what can be replaced, and what cannot and why.
+
+    Example: `embact sites model.tflite`
+    """
+    import msgspec
+
+    from embact.tflite.model import read
+    from embact.tflite.sites import find_sites, nothing_to_do
+
+    findings = find_sites(read(model))
+    if json:
+        show.as_json(
+            {
+                "sites": [
+                    {
+                        **msgspec.to_builtins(_site_facts(site)),
+                        "activation": site.activation.name,
+                        "parameters": site.activation.settings(),
+                    }
+                    for site in findings.sites
+                ],
+                "skipped": msgspec.to_builtins(findings.skipped),
+                "nothing_to_do": nothing_to_do(findings),
+            }
+        )
+        return
+    if reason := nothing_to_do(findings):
+        show.say(f"{model}: {reason}")
+        return
+    _show_sites(findings)
+    show.say(f"\nnext: embact convert {model} --out converted/")
+
+
+def _site_facts(site: Site) -> dict[str, object]:
+    return {
+        "operators": site.operators,
+        "ops": site.ops,
+        "tensor": site.tensor,
+        "input": site.input,
+        "output": site.output,
+        "elements": site.elements,
+        "quantisation": {"input": site.spec.input, "output": site.spec.output},
+    }
+
+
+def _show_sites(findings: Findings) -> None:
+    show.table(
+        ("operators", "ops", "activation", "quantisation", "elements"),
+        [
+            (
+                ", ".join(map(str, site.operators)),
+                " + ".join(site.ops),
+                _activation_text(site),
+                show.spec_text(site.spec),
+                site.elements,
+            )
+            for site in findings.sites
+        ],
+    )
+    for skip in findings.skipped:
+        show.say(f"left alone: operator {skip.operator}, {skip.op}: {skip.reason}")
+
+
+def _activation_text(site: Site) -> str:
+    settings = ", ".join(f"{k}={v:g}" for k, v in site.activation.settings().items())
+    return site.activation.name + (f"({settings})" if settings else "")
+
+
+def convert(
+    model: ModelFile,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")],
+    family: Family = "auto",
+    max_error: MaxError = 1,
+    max_bytes: MaxBytes = None,
+    slope_bits: Annotated[
+        int, typer.Option(metavar="8|16", help="Width of the slopes of pwl.")
+    ] = 16,
+    json: Json = False,
+) -> None:
+    """Write a copy of a model with one custom op for each activation, and the C of its kernels.
+
+    DIR gets the model, embact_kernels.h, the kernels as JSON and report.json. A model without an
+    activation to replace is left alone, and the reason printed.
+
+    Example: `embact convert model.tflite --out converted/`
+    """
+    from embact.fit.record import Limits
+    from embact.tflite.folder import write_conversion
+    from embact.tflite.model import read
+
+    limits = Limits(max_error, max_bytes, slope_bits)
+    source = read(model)
+    placements, reason = _fitted(source, limits, family)
+    if not placements:
+        if json:
+            show.as_json({"converted": None, "nothing_to_do": reason})
+        else:
+            show.say(f"{model}: nothing to do: {reason}")
+        return
+    written = write_conversion(out, source, placements)
+    if json:
+        import msgspec
+
+        show.as_json(
+            {
+                "converted": str(written.model),
+                "header": str(written.header),
+                "report": msgspec.to_builtins(written.report),
+            }
+        )
+        return
+    _show_placements(placements)
+    show.say(f"\nwrote {written.model}, {written.header.name}, kernels/ and report.json")
+    show.say(f"next: embact eval {written.model} --stock {model} --data samples.npz")
+
+
+def _fitted(model: Model, limits: Limits, family: str) -> tuple[Sequence[Placement], str]:
+    """Return the placements of all sites, or none and the reason."""
+    from embact.tflite.placement import fit_sites
+    from embact.tflite.sites import find_sites, nothing_to_do
+
+    findings = find_sites(model)
+    if reason := nothing_to_do(findings):
+        return (), reason
+    return fit_sites(findings.sites, limits, family), ""
+
+
+def _show_placements(placements: Sequence[Placement]) -> None:
+    show.table(
+        (
+            *("site", "activation", "quantisation", "family"),
+            *("max_error_codes", "max_error_lsb", "table bytes"),
+        ),
+        [
+            (
+                "+".join(p.site.ops) + " " + ",".join(map(str, p.site.operators)),
+                _activation_text(p.site),
+                show.spec_text(p.site.spec),
+                p.fit.family,
+                p.fit.certificate.max_error_codes,
+                p.fit.certificate.max_error_lsb,
+                p.fit.kernel.table_bytes,
+            )
+            for p in placements
+        ],
+    )
+
+
+def evaluate_model(
+    model: ModelFile,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="x: samples; y: labels, if there are any."),
+    ] = None,
+    random: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="N random samples instead of data: weak evidence."),
+    ] = None,
+    stock: Annotated[
+        Path | None,
+        typer.Option(metavar="MODEL.tflite", help="For a converted model: what it was made from."),
+    ] = None,
+    resolver: Annotated[
+        str, typer.Option(metavar="reference|default", help="Which stock kernels run the rest.")
+    ] = "reference",
+    family: Family = "auto",
+    max_error: MaxError = 1,
+    max_bytes: MaxBytes = None,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For each run.")] = 300.0,
+    json: Json = False,
+) -> None:
+    """Run a model on data, stock and with embact's kernels, and say what changed.
+
+    The interpreter is not modified and runs in a child process. A converted model runs with the
+    kernels written beside it; any other is fitted now.
+
+    Samples x are real values (floats), integers with x_scale, or codes of the model's input type.
+
+    Example: `embact eval model.tflite --data samples.npz`
+    """
+    from embact.fit.record import Limits
+    from embact.tflite.child import Runner
+    from embact.tflite.data import load_data, random_data
+    from embact.tflite.evaluate import evaluate
+    from embact.tflite.folder import kernels_beside
+    from embact.tflite.model import read
+
+    if (data is None) == (random is None):
+        raise EmbactError("samples", got="both" if data else "none", allowed="--data or --random")
+    limits = Limits(max_error, max_bytes)
+    source = read(model)
+    placements: Sequence[Placement] = kernels_beside(source)
+    if not placements:
+        placements, reason = _fitted(source, limits, family)
+        if not placements:
+            if json:
+                show.as_json({"sites": 0, "nothing_to_do": reason})
+            else:
+                show.say(f"{model}: nothing to do: {reason}")
+            return
+    samples = load_data(data, source) if data is not None else random_data(source, random or 0)
+    runner = Runner(resolver=resolver, timeout_s=timeout)
+    original = None if stock is None else read(stock)
+    result = evaluate(source, placements, samples, runner=runner, stock=original)
+    if json:
+        import msgspec
+
+        show.as_json({**msgspec.to_builtins(result), "random_data": data is None})
+        return
+    _show_placements(placements)
+    show.say()
+    _show_evaluation(result)
+    if data is None:
+        show.say("samples are random: weak evidence; give --data")
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{100 * share:.2f} %"
+
+
+def _show_evaluation(result: Evaluation) -> None:
+    rows: list[tuple[str, object]] = [
+        ("runtime", f"{result.runtime}, resolver {result.resolver}"),
+        ("samples", result.samples),
+    ]
+    if result.accuracy_after is not None:
+        rows.append(("accuracy before", _percent(result.accuracy_before)))
+        rows.append(("accuracy after", _percent(result.accuracy_after)))
+    if result.changed_decisions is not None:
+        rows.append(("decisions changed", f"{result.changed_decisions} of {result.samples}"))
+    if result.max_difference is not None and result.mean_difference is not None:
+        unit = result.difference_unit
+        gaps = f"{result.max_difference:g} at most, {result.mean_difference:.4f} on average"
+        rows.append((f"output difference ({unit})", gaps))
+    else:
+        rows.append(("output difference", "unknown: give the model it was made from, --stock"))
+    show.facts(rows)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for what it writes.")] = Path(
+        "embact-demo"
+    ),
+    family: Family = "auto",
+    max_error: MaxError = 1,
+    json: Json = False,
+) -> None:
+    """Do the whole job once on a packaged int8 digits classifier and its 450 test images.
+
+    Exit status 0 only if every kernel is within its budget and its compiled C equals its
+    definition on every input.
+
+    Example: `embact demo`
+    """
+    from embact.demo import DATA, MODEL, run_demo
+    from embact.fit.record import Limits
+    from embact.sources import data_file
+
+    def step(text: str) -> None:
+        if not json:
+            show.say(f"-> {text}")
+            sys.stdout.flush()
+
+    result = run_demo(out, Limits(max_error), family, step)
+    if json:
+        import msgspec
+
+        show.as_json(
+            {
+                "report": msgspec.to_builtins(result.conversion.report),
+                "evaluation": msgspec.to_builtins(result.evaluation),
+                "failures": list(result.failures),
+            }
+        )
+    else:
+        show.say()
+        _show_placements(result.placements)
+        show.say()
+        _show_evaluation(result.evaluation)
+        show.say("\nnext:")
+        show.say(f"  embact sites {data_file(MODEL)}")
+        show.say(f"  embact eval {result.conversion.model} --stock {data_file(MODEL)} \\")
+        show.say(f"      --data {data_file(DATA)}")
+        show.say("  embact fit gelu --range -4:4 --family pwl --max-error 1 --out gelu.json")
+        show.say("  embact emit gelu.json --out include/")
+    for failure in result.failures:
+        typer.echo(f"failed: {failure}", err=True)
+    if result.failures:
+        raise typer.Exit(1)

@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 WIDTH = 96
 """Column at which a long expression is broken."""
 
+KEYWORDS = frozenset(
+    """
+    alignas alignof and and_eq asm auto bitand bitor bool break case catch char class compl const
+    const_cast constexpr continue decltype default delete do double dynamic_cast else enum explicit
+    export extern false float for friend goto if inline int long mutable namespace new noexcept not
+    not_eq nullptr operator or or_eq private protected public register reinterpret_cast restrict
+    return short signed sizeof static static_assert static_cast struct switch template this
+    thread_local throw true try typedef typeid typename typeof typeof_unqual union unsigned using
+    virtual void volatile wchar_t while xor xor_eq
+    """.split()
+)
+"""What neither C (up to C23) nor C++ (17) takes as a name."""
+
 
 def _limits(bits: int) -> tuple[str, str]:
     return literal(-(1 << (bits - 1))), literal((1 << (bits - 1)) - 1)
@@ -93,7 +106,7 @@ def _locals(kernel: Kernel) -> dict[int, str]:
     repeated = {id(arg) for node in kernel.nodes if node.op in REPEATS for arg in node.args}
     selected = {id(arg) for node in kernel.nodes if node.op is not Op.SELECT for arg in node.args}
     names: dict[int, str] = {}
-    taken = {"x", "y", "i", "input", "output", "size"}
+    taken = {"x", "y", "i", "input", "output", "size", *KEYWORDS}
     for number, node in enumerate(kernel.nodes):
         shared = uses[id(node)] > 1 or id(node) in repeated
         # a choice between literals has type int: as a local it becomes an int32_t

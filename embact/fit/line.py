@@ -151,7 +151,9 @@ def _scaled(values: Codes, shift: int) -> Codes:
 def segments(bounds: Intervals, form: Form, at_most: int) -> list[Segment] | None:
     """Return the fewest segments that serve every input, or None if that takes more than at_most.
 
-    Greedy longest extension; it is optimal because every part of a feasible run is feasible.
+    Greedy longest extension; it is optimal because every part of a feasible run is feasible. An
+    input that no line serves within int32 gives None too. With an offset_step above 1 the number is
+    the least among lines whose interval of offsets is so long that it must hold a multiple.
     """
     strips = _Strips(bounds, form)
     found: list[Segment] = []
@@ -160,6 +162,8 @@ def segments(bounds: Intervals, form: Form, at_most: int) -> list[Segment] | Non
         if len(found) == at_most:
             return None
         end, slope = _longest(strips, start, size, length, slope)
+        if end == start:
+            return None
         length = end - start
         slope, offset = strips.centre(start, end, slope)
         offset += -offset % form.offset_step

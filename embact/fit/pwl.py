@@ -47,7 +47,7 @@ def pwl(activation: Activation, spec: QuantSpec, limits: Limits) -> Iterator[Can
     clamp = (grid.code_min, grid.code_max)
     bounds = intervals(spec.input.codes(), truth.codes, limits.max_error, clamp)
     best: list[Segment] = []
-    for shift in range(32 - grid.bits + 1):
+    for shift in range(32):  # beyond 32 - grid.bits only outputs that stay near code 0 fit int32
         at_most = len(best) - 1 if best else bounds.x.size
         found = segments(bounds, Form(limits.slope_bits, shift), at_most)
         best = found or best

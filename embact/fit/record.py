@@ -6,7 +6,6 @@ back. This module must not know how any family works.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import msgspec
 
 from embact import __version__
 from embact.activations import Activation, activation
-from embact.certify import Certificate, certify
+from embact.certify import Certificate, agree, certify
 from embact.errors import EmbactError
 from embact.fit.line import Segment  # noqa: TC001 - msgspec reads the annotations
 from embact.grid import Grid, QuantSpec
@@ -150,7 +149,7 @@ def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
     """
     try:
         head = msgspec.json.decode(text, type=dict)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise EmbactError(
             "not a kernel file", got=error, allowed="JSON of `embact fit`", where=where
         ) from None
@@ -175,9 +174,16 @@ def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
             where=where,
         )
     spec = QuantSpec(record.quantisation.input, record.quantisation.output)
-    earned = certify(act, spec, kernel)
+    try:
+        earned = certify(act, spec, kernel)
+    except EmbactError as error:
+        raise EmbactError("not a kernel file", got=error, where=where) from None
+    if kernel.table_bytes != record.table_bytes:
+        raise EmbactError(
+            "table bytes", got=record.table_bytes, allowed=str(kernel.table_bytes), where=where
+        )
     stated = record.certificate
-    if earned != dataclasses.replace(stated, checked_on=earned.checked_on):
+    if not agree(earned, stated):
         raise EmbactError("certificate", got=stated, allowed=str(earned), where=where)
     candidate = Candidate(kernel, record.parameters, record.segments)
     return Fit(act, spec, record.limits, record.family, candidate, stated)

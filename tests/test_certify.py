@@ -1,0 +1,233 @@
+import dataclasses
+import math
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pytest
+
+from embact import certify as module
+from embact import ir
+from embact.activations import activation
+from embact.certify import also_checked, certify, first_difference, ideal
+from embact.fit.search import Limits, candidates
+from embact.grid import Grid, QuantSpec
+from embact.kernel import Kernel
+
+RATIONAL = {
+    "identity": lambda x: x,
+    "relu": lambda x: max(x, Fraction(0)),
+    "relu6": lambda x: min(max(x, Fraction(0)), Fraction(6)),
+    "hard_sigmoid": lambda x: min(max(x + 3, Fraction(0)), Fraction(6)) / 6,
+    "hard_swish": lambda x: x * min(max(x + 3, Fraction(0)), Fraction(6)) / 6,
+    "softsign": lambda x: x / (1 + abs(x)),
+    "sqnl": lambda x: x - x * abs(x) / 4 if abs(x) <= 2 else Fraction(1 if x > 0 else -1),
+}
+
+
+def exact_steps(act, spec, code):
+    """Return activation(x)/out.scale: exactly where it is rational, else to 50 digits."""
+    real = Fraction(spec.input.scale) * (code - spec.input.zero_point)
+    if act.name in RATIONAL:
+        return RATIONAL[act.name](real) / Fraction(spec.output.scale)
+    with mpmath.workdps(50):
+        x = mpmath.mpf(real.numerator) / real.denominator
+        steps = act.exact(x) / mpmath.mpf(spec.output.scale)
+        return Fraction(int(mpmath.nint(steps * mpmath.mpf(10) ** 40)), 10**40)
+
+
+def limited(spec, value):
+    return min(max(value, spec.output.code_min), spec.output.code_max)
+
+
+def rounded(spec, steps):
+    """Return the nearest code, ties away from real 0."""
+    whole = math.floor(abs(steps) + Fraction(1, 2))
+    return limited(spec, spec.output.zero_point + (whole if steps >= 0 else -whole))
+
+
+def reckoned(act, spec, kernel):
+    """Return the certificate's fields from their definitions, one input at a time."""
+    codes = range(spec.input.code_min, spec.input.code_max + 1)
+    outputs = kernel.outputs.tolist()
+    steps = [exact_steps(act, spec, code) for code in codes]
+    lsb = [
+        abs(output - limited(spec, s + spec.output.zero_point))
+        for output, s in zip(outputs, steps, strict=True)
+    ]
+    off = [abs(output - rounded(spec, s)) for output, s in zip(outputs, steps, strict=True)]
+    pairs = list(zip(outputs, outputs[1:]))  # noqa: B905 - the second is shorter
+    largest = max(lsb)
+    return {
+        "kernel_digest": kernel.digest,
+        "points": len(codes),
+        "checked_on": ("definition",),
+        "max_error_codes": max(off),
+        "max_error_lsb": pytest.approx(float(largest), rel=1e-7, abs=1e-9),
+        "mean_error_lsb": pytest.approx(float(sum(lsb) / len(lsb)), rel=1e-7, abs=1e-9),
+        "not_correctly_rounded": sum(o > 0 for o in off),
+        "worst_input": next(c for c, e in zip(codes, lsb, strict=True) if e >= largest - 1e-9),
+        "monotone": all(a <= b for a, b in pairs) or all(a >= b for a, b in pairs),
+        "mse": pytest.approx(
+            float(sum(e * e for e in lsb) / len(lsb)) * spec.output.scale**2, rel=1e-7, abs=1e-300
+        ),
+        "output_min": min(outputs),
+        "output_max": max(outputs),
+    }
+
+
+CASES = [
+    ("sigmoid", Grid(1 / 16, 0, 8), Grid(1 / 256, -128, 8), "pwl", 1),
+    ("sigmoid", Grid(0.047, -11, 8), Grid(1 / 256, -128, 8), "lut", 1),
+    ("tanh", Grid(1 / 32, 3, 8), Grid(1 / 32768, 0, 16), "pwl", 40),
+    ("gelu", Grid(0.031, 7, 8), Grid(0.017, -90, 8), "pwl", 2),
+    ("hard_swish", Grid(0.0471, -20, 8), Grid(0.0236, -112, 8), "pwl", 1),
+    ("softsign", Grid(2.0**-4, 0, 8), Grid(2.0**-15, 0, 16), "pwl", 4),
+    ("sqnl", Grid(2.0**-12, 100, 16), Grid(1 / 128, 0, 8), "pwl", 1),
+    ("relu", Grid(0.5, 0, 8), Grid(1.0, 0, 8), "affine", 0),
+    ("relu", Grid(0.25, -3, 8), Grid(1.0, 5, 8), "lut", 0),
+    ("identity", Grid(0.5, 0, 8), Grid(1.0, 7, 8), "pwl", 3),
+    ("hard_sigmoid", Grid(1 / 32, 0, 8), Grid(1 / 64, 0, 8), "affine", 1),
+]
+
+
+@pytest.mark.parametrize(("name", "grid_in", "grid_out", "family", "budget"), CASES)
+def test_every_field_is_what_its_definition_says(name, grid_in, grid_out, family, budget):
+    act, spec = activation(name), QuantSpec(grid_in, grid_out)
+    fits = list(candidates(act, spec, Limits(max_error=budget), family))
+    assert fits
+    for fit in fits:
+        fields = dataclasses.asdict(certify(act, spec, fit.kernel))
+        del fields["oracle_points"]
+        assert fields == reckoned(act, spec, fit.kernel)
+
+
+def test_a_wrong_kernel_is_certified_as_wrong_as_it_is():
+    act, spec = activation("tanh"), QuantSpec(Grid(1 / 32, 0, 8), Grid(1 / 128, 0, 8))
+    zigzag = ir.Node(ir.Op.AND, (ir.mul(ir.x(), ir.const(37)), ir.const(127)))
+    kernel = Kernel(zigzag, 8, 8)
+    fields = dataclasses.asdict(certify(act, spec, kernel))
+    del fields["oracle_points"]
+    assert fields == reckoned(act, spec, kernel)
+    assert fields["max_error_codes"] > 200
+    assert not fields["monotone"]
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "spec", "ties"),
+    [
+        # every odd code is a tie: 1 -> 0.5, so 1, and -1 -> -0.5, so -1
+        ("identity", {}, QuantSpec(Grid(1, 0, 8), Grid(2, 0, 8)), {1: 1, -1: -1, 3: 2, -3: -2}),
+        # away from real 0, wherever the zero points are
+        ("identity", {}, QuantSpec(Grid(1, 9, 8), Grid(2, -4, 8)), {10: -3, 8: -5}),
+        ("relu", {}, QuantSpec(Grid(0.25, 0, 8), Grid(0.5, -128, 8)), {1: -127, 3: -126, -1: -128}),
+        ("leaky_relu", {"alpha": 0.5}, QuantSpec(Grid(1, 0, 8), Grid(1, 0, 8)), {-1: -1, -3: -2}),
+        ("hard_swish", {}, QuantSpec(Grid(1, 0, 16), Grid(2 / 3, 0, 16)), {-1: -1, 1: 1}),
+    ],
+)
+def test_exact_ties_round_away_from_real_zero(name, parameters, spec, ties):
+    truth = ideal(activation(name, **parameters), spec)
+    codes = {code: int(truth.codes[code - spec.input.code_min]) for code in ties}
+    assert codes == ties
+    assert truth.oracle_points >= len(ties) - 1
+
+
+def leaky_tie():
+    """Return a case whose ties on the negative side float64 cannot see: 0.1 x / 0.2 = x / 2."""
+    return activation("leaky_relu", alpha=0.1), QuantSpec(Grid(1, 0, 8), Grid(0.2, 0, 8))
+
+
+def leaky_codes():
+    return [-((1 - code) // 2) for code in range(-128, 0)]
+
+
+def test_the_oracle_decides_ties_that_float64_misses():
+    truth = ideal(*leaky_tie())
+    assert truth.codes[:128].tolist() == leaky_codes()
+    assert truth.oracle_points >= 64
+
+
+def test_without_the_oracle_those_ties_would_be_wrong(monkeypatch):
+    monkeypatch.setattr(module, "DOUBT_CODES", 0.0)
+    assert ideal.__wrapped__(*leaky_tie()).codes[:128].tolist() != leaky_codes()
+
+
+@pytest.mark.parametrize("distance", [1e-7, 1e-9, 1e-13])
+def test_the_oracle_decides_close_to_a_tie(distance):
+    for side in (1 - distance, 1 + distance):
+        spec = QuantSpec(Grid(1.0, 0, 8), Grid(2.0 * side, 0, 8))
+        truth = ideal(activation("identity"), spec)
+        expected = [rounded(spec, exact_steps(activation("identity"), spec, c)) for c in range(-128, 128)]
+        assert truth.codes.tolist() == expected
+        assert truth.oracle_points > 0
+
+
+def test_ideal_is_limited_to_the_output_codes():
+    truth = ideal(activation("identity"), QuantSpec(Grid(1e30, 0, 8), Grid(2.0**-126, 3, 8)))
+    assert truth.codes.tolist() == [-128] * 128 + [3] + [127] * 127
+    assert truth.lsb.tolist() == truth.codes.tolist()
+    assert truth.oracle_points == 0
+
+
+def test_ideal_cannot_be_written():
+    with pytest.raises(ValueError, match="read-only"):
+        ideal(*leaky_tie()).codes[0] = 1
+
+
+def test_a_kernel_of_other_widths_is_refused(refuses):
+    act, spec = activation("relu"), QuantSpec(Grid(1, 0, 8), Grid(1, 0, 8))
+    for widths in ((8, 16), (16, 8), (16, 16)):
+        with refuses("differ in width", f"got int{widths[0]} -> int{widths[1]}", "int8 -> int8"):
+            certify(act, spec, Kernel(ir.const(0), *widths))
+
+
+# Evidence from elsewhere
+
+
+@pytest.fixture
+def relu():
+    act, spec = activation("relu"), QuantSpec(Grid(1, 0, 8), Grid(1, 0, 8))
+    kernel = Kernel(ir.clamp(ir.x(), 0, 127), 8, 8)
+    return kernel, certify(act, spec, kernel)
+
+
+def test_equal_outputs_add_their_place_once(relu):
+    kernel, certificate = relu
+    twice = also_checked(certificate, kernel, kernel.outputs.astype(np.int8), "host-c")
+    twice = also_checked(twice, kernel, kernel.outputs.tolist(), "host-c")
+    assert twice.checked_on == ("definition", "host-c")
+    assert dataclasses.replace(twice, checked_on=("definition",)) == certificate
+
+
+@pytest.mark.parametrize("code", [-128, 0, 127])
+def test_one_different_output_is_refused_by_its_input(relu, refuses, code):
+    kernel, certificate = relu
+    outputs = kernel.outputs.copy()
+    outputs[code + 128] += 1
+    with refuses("host-c differs", f"input {code} gives {outputs[code + 128]}, not", "1 of 256"):
+        also_checked(certificate, kernel, outputs, "host-c")
+
+
+def test_missing_outputs_are_refused(relu, refuses):
+    kernel, certificate = relu
+    with refuses("255 outputs for 256 inputs"):
+        also_checked(certificate, kernel, kernel.outputs[1:], "host-c")
+    with refuses("0 outputs for 256 inputs"):
+        also_checked(certificate, kernel, [], "host-c")
+
+
+def test_certificate_of_another_kernel_is_refused(relu, refuses):
+    kernel, certificate = relu
+    other = Kernel(ir.x(), 8, 8)
+    with refuses("certificate of another kernel", certificate.kernel_digest):
+        also_checked(certificate, other, other.outputs, "host-c")
+
+
+def test_first_difference_names_the_first_input_and_counts_all(relu):
+    kernel, _ = relu
+    assert first_difference(kernel, kernel.outputs) is None
+    outputs = kernel.outputs.copy()
+    outputs[[5, 200]] = -1
+    assert first_difference(kernel, outputs) == (
+        "input -123 gives -1, not 0 (2 of 256 inputs differ)"
+    )

@@ -1,0 +1,222 @@
+"""Small TFLite models made in memory, and fits made from tables, for the tests of this folder."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from embact.certify import certify
+from embact.fit.record import Candidate, Fit, Limits
+from embact.fit.search import fit
+from embact.ir import Table, add, const, lookup, x
+from embact.kernel import Kernel
+from embact.sources import data_file
+from embact.tflite.model import pack, parse, read, schema
+from embact.tflite.placement import place
+from embact.tflite.sites import find_sites
+
+DIGITS = ("digits_cnn_int8", "digits_mlp_int8", "digits_mlp_int16x8")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    name: str
+    dtype: str = "INT8"
+    scale: tuple[float, ...] = (0.05,)
+    zero_point: int = 0
+    shape: tuple[int, ...] = (1, 256)
+    data: bytes = b""
+
+
+@dataclass(frozen=True)
+class Node:
+    op: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: object = None
+
+
+# The output grid of each operator that suits inputs of +-6.4 (int8) and +-6.55 (int16).
+OUTPUT_GRIDS = {
+    "LOGISTIC": {"INT8": (1 / 256, -128), "INT16": (1 / 32768, 0)},
+    "TANH": {"INT8": (1 / 128, 0), "INT16": (1 / 32768, 0)},
+}
+INPUT_SCALES = {"INT8": 0.05, "INT16": 0.0002}
+
+
+def options(op: str, **fields):
+    """The builtin options of an operator, with the name of their type in the schema's union."""
+    made = schema()
+    kinds = {
+        "ELU": None,
+        "LOGISTIC": None,
+        "TANH": None,
+        "RELU": None,
+        "RELU6": None,
+        "GELU": "GeluOptions",
+        "HARD_SWISH": "HardSwishOptions",
+        "LEAKY_RELU": "LeakyReluOptions",
+        "MUL": "MulOptions",
+        "ADD": "AddOptions",
+        "SOFTMAX": "SoftmaxOptions",
+    }
+    kind = kinds.get(op)
+    return None if kind is None else (kind, getattr(made, f"{kind}T")(**fields))
+
+
+def graph(description, codes, buffers):
+    made = schema()
+    tensors, nodes, inputs, outputs = description
+    trees = []
+    for one in tensors:
+        grid = None
+        if one.scale:
+            grid = made.QuantizationParametersT(
+                scale=list(one.scale), zeroPoint=[one.zero_point] * len(one.scale)
+            )
+        if one.data:
+            buffers.append(made.BufferT(data=np.frombuffer(one.data, dtype=np.uint8)))
+        trees.append(
+            made.TensorT(
+                shape=list(one.shape),
+                type=getattr(made.TensorType, one.dtype),
+                buffer=len(buffers) - 1 if one.data else 0,
+                name=one.name.encode(),
+                quantization=grid,
+                hasRank=True,
+            )
+        )
+    operators = []
+    for node in nodes:
+        kind, value = node.options or (None, None)
+        operators.append(
+            made.OperatorT(
+                opcodeIndex=codes.setdefault(node.op, len(codes)),
+                inputs=list(node.inputs),
+                outputs=list(node.outputs),
+                builtinOptionsType=getattr(made.BuiltinOptions, kind) if kind else 0,
+                builtinOptions=value,
+            )
+        )
+    return made.SubGraphT(
+        tensors=trees, inputs=list(inputs), outputs=list(outputs), operators=operators, name=b"main"
+    )
+
+
+VERSIONS = {"LOGISTIC": 2, "TANH": 2, "GELU": 2, "LEAKY_RELU": 2, "RELU": 2, "RELU6": 2, "MUL": 2}
+
+
+def tree_of(*graphs):
+    """A ModelT from (tensors, nodes, inputs, outputs), one for each subgraph."""
+    made = schema()
+    codes, buffers = {}, [made.BufferT()]
+    subgraphs = [graph(one, codes, buffers) for one in graphs]
+    operator_codes = []
+    for op in codes:
+        number = getattr(made.BuiltinOperator, op)
+        operator_codes.append(
+            made.OperatorCodeT(
+                deprecatedBuiltinCode=min(number, 127),
+                builtinCode=number,
+                version=VERSIONS.get(op, 1),
+            )
+        )
+    return made.ModelT(
+        version=3, operatorCodes=operator_codes, subgraphs=subgraphs, buffers=buffers
+    )
+
+
+def model_of(tensors, nodes, inputs, outputs):
+    return parse(pack(tree_of((tensors, nodes, inputs, outputs))), "made.tflite")
+
+
+def one_op(op, dtype="INT8", *, elements=None, fields=None):
+    """A model of one operator, on all codes at once unless ``elements`` says otherwise."""
+    shape = (1, elements or {"INT8": 256, "INT16": 65536}[dtype])
+    scale, zero = OUTPUT_GRIDS.get(op, {}).get(dtype, (INPUT_SCALES[dtype], 0))
+    tensors = [
+        Tensor("in", dtype, (INPUT_SCALES[dtype],), 0, shape),
+        Tensor("out", dtype, (scale,), zero, shape),
+    ]
+    return model_of(tensors, [Node(op, (0,), (1,), options(op, **(fields or {})))], [0], [1])
+
+
+def silu_pair(dtype="INT8", *, swapped=False, outputs=(2,), fused=0, shape=(1, 256)):
+    """LOGISTIC and MUL, as the converter writes SiLU: tensors x, gate, out."""
+    gate = OUTPUT_GRIDS["LOGISTIC"][dtype]
+    tensors = [
+        Tensor("x", dtype, (INPUT_SCALES[dtype],), 0, shape),
+        Tensor("gate", dtype, (gate[0],), gate[1], shape),
+        Tensor("out", dtype, (INPUT_SCALES[dtype],), 0, shape),
+    ]
+    operands = (0, 1) if swapped else (1, 0)
+    mul = Node("MUL", operands, (2,), options("MUL", fusedActivationFunction=fused))
+    return model_of(tensors, [Node("LOGISTIC", (0,), (1,)), mul], [0], list(outputs))
+
+
+def fit_of_table(activation, spec, values):
+    """A fit whose kernel is any table, right or wrong: its certificate says how wrong."""
+    bits = spec.input.bits
+    index = add(x(), const(1 << (bits - 1)))
+    table = Table("table", tuple(int(value) for value in values))
+    kernel = Kernel(lookup(table, index), bits, spec.output.bits)
+    proved = certify(activation, spec, kernel)
+    return Fit(activation, spec, Limits(1 << 16), "lut", Candidate(kernel), proved)
+
+
+@pytest.fixture
+def build():
+    """The functions above: with importlib-style imports a test cannot import its conftest."""
+    return SimpleNamespace(
+        Tensor=Tensor,
+        Node=Node,
+        options=options,
+        tree_of=tree_of,
+        model_of=model_of,
+        one_op=one_op,
+        silu_pair=silu_pair,
+        fit_of_table=fit_of_table,
+    )
+
+
+def same_tree(a, b) -> bool:
+    """Whether two object trees, or parts of them, are equal throughout."""
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return a is not None and b is not None and np.array_equal(a, b)
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(same_tree, a, b))
+    if hasattr(a, "__dict__"):
+        return type(a) is type(b) and all(same_tree(v, vars(b)[k]) for k, v in vars(a).items())
+    return a == b
+
+
+@pytest.fixture
+def same():
+    return same_tree
+
+
+@functools.lru_cache
+def fitted(activation, spec, max_error):
+    """A fit, once per session: the int16 ones take seconds."""
+    return fit(activation, spec, Limits(max_error=max_error))
+
+
+@pytest.fixture
+def placed():
+    """The function that places a fit at every site of a model."""
+
+    def place_all(model, max_error=1):
+        sites = find_sites(model).sites
+        return place(sites, [fitted(one.activation, one.spec, max_error) for one in sites])
+
+    return place_all
+
+
+@pytest.fixture(params=DIGITS)
+def digits(request):
+    """Each of the packaged models."""
+    return read(data_file(f"{request.param}.tflite"))

@@ -50,7 +50,9 @@ class _Pool:
         """Choose an integer of that width: a small one, a corner, any."""
         limit = 1 << (bits - 1)
         corner = self.rng.choice([c for c in CORNERS if -limit <= c < limit])
-        return self.rng.choice([self.rng.randint(-9, 9), corner, self.rng.randint(-limit, limit - 1)])
+        return self.rng.choice(
+            [self.rng.randint(-9, 9), corner, self.rng.randint(-limit, limit - 1)]
+        )
 
     def operand(self, bits=32):
         """Choose a node or a constant."""

@@ -157,7 +157,9 @@ def test_the_oracle_decides_close_to_a_tie(distance):
     for side in (1 - distance, 1 + distance):
         spec = QuantSpec(Grid(1.0, 0, 8), Grid(2.0 * side, 0, 8))
         truth = ideal(activation("identity"), spec)
-        expected = [rounded(spec, exact_steps(activation("identity"), spec, c)) for c in range(-128, 128)]
+        expected = [
+            rounded(spec, exact_steps(activation("identity"), spec, c)) for c in range(-128, 128)
+        ]
         assert truth.codes.tolist() == expected
         assert truth.oracle_points > 0
 

@@ -110,7 +110,8 @@ def test_whatever_equals_the_input_becomes_the_input(node):
 
 
 @pytest.mark.parametrize(
-    "node", [ir.sub(x(), x()), ir.mul(x(), const(0)), ir.shr(POSITION, 8), ir.add(const(-1), const(1))]
+    "node",
+    [ir.sub(x(), x()), ir.mul(x(), const(0)), ir.shr(POSITION, 8), ir.add(const(-1), const(1))],
 )
 def test_whatever_never_changes_becomes_a_constant(node):
     kernel = Kernel(node, 8, 8)

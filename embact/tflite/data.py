@@ -213,7 +213,12 @@ def _labels(arrays: Mapping[str, Any], samples: int, where: str) -> NDArray[np.i
 
 
 def random_data(model: Model, samples: int, seed: int = 0) -> Data:
-    """Return samples drawn evenly from all codes of the model's inputs (floats: from -1..1)."""
+    """Return samples drawn evenly from all codes of the model's inputs (floats: from -1..1).
+
+    Raises EmbactError unless samples is at least 1.
+    """
+    if samples < 1:
+        raise EmbactError("number of random samples", got=samples, allowed=">= 1")
     generator = np.random.default_rng(seed)
     inputs: list[NDArray[Any]] = []
     for port in input_ports(model):

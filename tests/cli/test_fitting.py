@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -13,19 +11,6 @@ DONE_MEANS = [
     *("fit", "sigmoid", "--dtype", "int8", "--in-scale", "0.0625", "--out-scale", "0.00390625"),
     *("--out-zero-point", "-128", "--family", "pwl", "--slope-bits", "8", "--json"),
 ]
-
-
-@pytest.fixture
-def embact(tmp_path):
-    """Run embact in an empty folder; the result has stdout, stderr and returncode."""
-
-    def run(*words):
-        command = [sys.executable, "-c", "from embact.cli import main; main()", *words]
-        return subprocess.run(
-            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
-        )
-
-    return run
 
 
 def fitted(embact, name="k.json", words=("sigmoid", "--range", "-8:8")):

@@ -142,4 +142,6 @@ def test_function_names_carry_the_widths():
 
 def test_every_family_builds_something_that_it_is_named_for():
     for family in FAMILIES:
-        assert all(one.family == family for one in candidates(activation("relu"), SAME, Limits(), family))
+        assert all(
+            one.family == family for one in candidates(activation("relu"), SAME, Limits(), family)
+        )

@@ -1,0 +1,21 @@
+"""The program under test, run as a user runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def embact(tmp_path):
+    """Run embact in an empty folder; the result has stdout, stderr and returncode."""
+
+    def run(*words):
+        command = [sys.executable, "-c", "from embact.cli import main; main()", *map(str, words)]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+        )
+
+    return run

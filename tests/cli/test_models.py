@@ -1,0 +1,148 @@
+"""The commands about TFLite models, run as a user runs them and judged by what they print."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from embact.sources import data_file
+
+CNN = data_file("digits_cnn_int8.tflite")
+MLP = data_file("digits_mlp_int8.tflite")
+WIDE = data_file("digits_mlp_int16x8.tflite")
+DIGITS = data_file("digits_test.npz")
+
+
+def test_the_demo_does_the_whole_job_and_says_so(embact, tmp_path):
+    done = embact("demo")
+    assert done.returncode == 0, done.stderr
+    for word in ("silu", "hard_swish", "leaky_relu", "gelu", "max_error_codes", "450", "next:"):
+        assert word in done.stdout
+    assert (tmp_path / "embact-demo" / "embact_kernels.h").is_file()
+    assert embact("demo").returncode == 0, "a second run replaces its own folder"
+
+
+def test_the_demo_removes_nothing_that_it_did_not_write(embact, tmp_path):
+    (tmp_path / "embact-demo").mkdir()
+    precious = tmp_path / "embact-demo" / "thesis.tex"
+    precious.write_text("years of work", "utf-8")
+    done = embact("demo")
+    assert done.returncode == 2
+    assert "exists" in done.stderr
+    assert precious.is_file()
+
+
+def test_exact_kernels_keep_the_demos_accuracy(embact):
+    found = json.loads(embact("demo", "--max-error", "0", "--json").stdout)
+    assert {site["certificate"]["max_error_codes"] for site in found["report"]["sites"]} == {0}
+    assert found["evaluation"]["samples"] == 450
+    assert found["evaluation"]["accuracy_after"] == found["evaluation"]["accuracy_before"]
+    assert found["evaluation"]["accuracy_before"] > 0.95
+    assert found["failures"] == []
+
+
+def test_coarse_kernels_change_the_demos_accuracy(embact):
+    done = embact("demo", "--family", "pwl", "--max-error", "32", "--json")
+    found = json.loads(done.stdout)["evaluation"]
+    assert found["accuracy_after"] < found["accuracy_before"]
+    assert found["changed_decisions"] > 0
+
+
+def test_where_stock_rounds_correctly_exact_kernels_change_nothing(embact):
+    words = ("eval", MLP, "--data", DIGITS, "--max-error", "0", "--json")
+    found = json.loads(embact(*words).stdout)
+    assert found["sites"] == 2
+    assert found["accuracy_after"] == found["accuracy_before"]
+    assert found["max_difference"] == 0, "reference int8 LOGISTIC and TANH round correctly"
+
+
+def test_int16_kernels_within_one_code_keep_the_decisions(embact):
+    found = json.loads(embact("eval", WIDE, "--data", DIGITS, "--json").stdout)
+    assert found["sites"] == 2
+    assert found["accuracy_after"] == found["accuracy_before"]
+    assert found["changed_decisions"] == 0
+    assert 0 < found["max_difference"] < 10, "the kernels did run"
+
+
+def test_sites_lists_what_can_be_replaced(embact):
+    found = json.loads(embact("sites", CNN, "--json").stdout)
+    listed = [(site["activation"], site["ops"]) for site in found["sites"]]
+    assert listed == [
+        ("silu", ["LOGISTIC", "MUL"]),
+        ("hard_swish", ["HARD_SWISH"]),
+        ("leaky_relu", ["LEAKY_RELU"]),
+        ("gelu", ["GELU"]),
+    ]
+    assert found["sites"][2]["parameters"] == {"alpha": pytest.approx(0.1)}
+    assert "LOGISTIC + MUL" in embact("sites", CNN).stdout
+
+
+def test_convert_then_eval_the_converted_model_against_stock(embact, tmp_path):
+    done = embact("convert", CNN, "--out", "out", "--json")
+    written = json.loads(done.stdout)
+    assert (tmp_path / written["header"]).is_file()
+    assert len(written["report"]["sites"]) == 4
+    words = ("eval", written["converted"], "--data", DIGITS, "--json")
+    alone = json.loads(embact(*words).stdout)
+    against = json.loads(embact(*words, "--stock", CNN).stdout)
+    assert alone["accuracy_before"] is None
+    assert against["accuracy_before"] is not None
+    assert against["accuracy_after"] == alone["accuracy_after"]
+    assert against["resolver"] == "reference"
+    direct = json.loads(embact("eval", CNN, "--data", DIGITS, "--json").stdout)
+    assert direct["max_difference"] == against["max_difference"]
+    assert direct["mean_difference"] == against["mean_difference"]
+
+
+def test_a_converted_model_without_its_kernels_is_refused(embact, tmp_path):
+    embact("convert", MLP, "--out", "out")
+    shutil.rmtree(tmp_path / "out" / "kernels")
+    done = embact("eval", "out/digits_mlp_int8.tflite", "--data", DIGITS)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "kernels" in done.stderr
+
+
+def test_random_samples_are_called_weak_evidence(embact):
+    assert "weak evidence" in embact("eval", MLP, "--random", "20").stdout
+
+
+@pytest.mark.parametrize("resolver", ["reference", "default"])
+def test_the_resolver_that_ran_is_printed(embact, resolver):
+    done = embact("eval", MLP, "--data", DIGITS, "--resolver", resolver)
+    assert f"resolver {resolver}" in done.stdout
+
+
+MISTAKES = {
+    "sites missing.tflite": "missing.tflite",
+    "sites text.tflite": "TFLite",
+    "sites cut.tflite": "TFLite",
+    "sites .": ".",
+    "convert missing.tflite --out out": "missing.tflite",
+    "convert cut.tflite --out out": "TFLite",
+    "convert ok.tflite --out here": "exists",
+    "convert ok.tflite --out none/out": "folder",
+    "convert ok.tflite --out out --max-bytes 0 --max-error 0": "meets the budget",
+    "eval ok.tflite": "--data or --random",
+    "eval ok.tflite --data missing.npz": "missing.npz",
+    "eval ok.tflite --data text.tflite": ".npz",
+    "eval ok.tflite --random 0": "samples",
+    "eval ok.tflite --random 5 --resolver best": "reference",
+    "eval ok.tflite --random 5 --timeout 0.01": "longer timeout",
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_one_line_and_status_2(embact, tmp_path, words):
+    content = MLP.read_bytes()
+    (tmp_path / "ok.tflite").write_bytes(content)
+    (tmp_path / "cut.tflite").write_bytes(content[: len(content) // 2])
+    (tmp_path / "text.tflite").write_text("not a model", "utf-8")
+    (tmp_path / "here").mkdir()
+    before = sorted(tmp_path.rglob("*"))
+    done = embact(*words.split())
+    assert done.returncode == 2
+    assert MISTAKES[words] in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before

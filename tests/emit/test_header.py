@@ -1,0 +1,250 @@
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from embact import __version__, ir
+from embact.activations import activation
+from embact.emit.header import command, emit_header, functions_in
+from embact.fit.record import Limits
+from embact.fit.search import fit
+from embact.grid import Grid, QuantSpec
+from embact.kernel import Kernel
+from embact.run.toolchain import STRICT
+
+S8, S16 = Grid(0.0625, 0, 8), Grid(2.0**-12, 0, 16)
+PROBABILITY, UNIT = Grid(1 / 256, -128, 8), Grid(2.0**-15, 0, 16)
+GOLDEN = {
+    "sigmoid_lut_s8": ("sigmoid", {}, QuantSpec(S8, PROBABILITY), Limits(max_error=0), "lut"),
+    "relu_affine_s8": ("relu", {}, QuantSpec(S8, Grid(0.07, -128, 8)), Limits(), "affine"),
+    "leaky_relu_affine_s16": (
+        *("leaky_relu", {"alpha": 0.1}),
+        *(QuantSpec(S16, Grid(0.0003, 0, 16)), Limits(), "affine"),
+    ),
+    "sigmoid_pwl_s8": (
+        *("sigmoid", {}),
+        *(QuantSpec(S8, PROBABILITY), Limits(max_error=1, slope_bits=8), "pwl"),
+    ),
+    "tanh_pwl_s16_s8": ("tanh", {}, QuantSpec(S16, Grid(1 / 128, 0, 8)), Limits(), "pwl"),
+    "swish_lut_s8_s16": (
+        *("swish", {"beta": 1.5}),
+        *(QuantSpec(Grid(0.05, -7, 8), Grid(0.0002, 0, 16)), Limits(), "lut"),
+    ),
+}
+STANDARDS = ("-std=c99", "-std=c11", "-std=c17")
+CPP = ("-x", "c++", "-std=c++17", "-Wall", "-Wextra", "-Werror")
+
+FIT_AND_EMIT = """
+from embact.activations import activation
+from embact.emit.header import emit_header
+from embact.fit.search import fit
+from embact.grid import Grid, QuantSpec
+spec = QuantSpec(Grid(2.0**-12, 0, 16), Grid(1 / 128, 0, 8))
+print(emit_header({"f": fit(activation("tanh"), spec, family="pwl")}), end="")
+"""
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """The representative kernels as name -> Fit."""
+    return {
+        name: fit(activation(act, **parameters), spec, limits, family)
+        for name, (act, parameters, spec, limits, family) in GOLDEN.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def everything(fits):
+    """One header of all of them."""
+    return emit_header({f"embact_{name}": one for name, one in fits.items()})
+
+
+@pytest.fixture
+def compile_only(tmp_path):
+    """Compile a source beside headers; return the exit status and what the compiler said."""
+
+    def run(compiler, flags, source, **headers):
+        for name, text in headers.items():
+            (tmp_path / f"{name}.h").write_text(text)
+        (tmp_path / "source.c").write_text(source)
+        line = [*compiler, *flags, "-c", "source.c", "-o", "source.o"]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_header_is_the_reviewed_one(name, fits, golden):
+    golden(f"{name}.h", emit_header({fits[name].function_name: fits[name]}))
+
+
+def test_header_depends_on_nothing_but_the_kernels(fits, tmp_path):
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", FIT_AND_EMIT],
+            cwd=cwd,
+            env={"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed, "TZ": zone},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for cwd, seed, zone in ((tmp_path, "1", "UTC"), (tmp_path.parent, "2", "Asia/Tokyo"))
+    ]
+    assert texts[0] == texts[1] == emit_header({"f": fits["tanh_pwl_s16_s8"]})
+
+
+def test_emitting_again_gives_the_same_bytes(fits, everything):
+    assert emit_header({f"embact_{name}": one for name, one in fits.items()}) == everything
+
+
+@pytest.mark.parametrize("standard", STANDARDS)
+def test_header_compiles_without_a_warning(standard, compilers, compile_only, everything):
+    flags = (*STRICT, standard, "-O2")
+    for name, compiler in compilers.items():
+        source = '#include "kernels.h"\nint unused;\n'
+        assert compile_only(compiler, flags, source, kernels=everything) == (0, ""), name
+
+
+def test_header_compiles_as_cpp17(compilers, compile_only, everything):
+    for name, compiler in compilers.items():
+        source = '#include "kernels.h"\n'
+        assert compile_only(compiler, CPP, source, kernels=everything) == (0, ""), name
+
+
+def test_a_warning_would_fail_the_build(compilers, compile_only, everything):
+    bad = everything.replace("output[i] = (int8_t)y;", "output[i] = y;")
+    assert bad != everything
+    for name, compiler in compilers.items():
+        status, said = compile_only(compiler, STRICT, '#include "kernels.h"\n', kernels=bad)
+        assert (status != 0, "conversion" in said) == (True, True), name
+
+
+def test_two_headers_go_together(compilers, compile_only, fits):
+    texts = {name: emit_header({f"embact_{name}": one}) for name, one in fits.items()}
+    source = "".join(f'#include "{name}.h"\n' for name in (*texts, *texts))
+    for flags in (STRICT, CPP):
+        for compiler in compilers.values():
+            assert compile_only(compiler, flags, source, **texts) == (0, "")
+
+
+def test_header_of_another_abi_is_an_error(compilers, compile_only, fits):
+    one = emit_header({"embact_a": fits["relu_affine_s8"]})
+    other = one.replace("EMBACT_ABI_VERSION 1", "EMBACT_ABI_VERSION 2")
+    other = other.replace("EMBACT_A_H", "EMBACT_B_H")
+    for source in ('#include "other.h"\n#include "one.h"\n', "#define EMBACT_ABI_VERSION 0\n"
+                   '#include "one.h"\n'):  # fmt: skip
+        for name, compiler in compilers.items():
+            status, said = compile_only(compiler, (), source, one=one, other=other)
+            assert (status != 0, "Regenerate" in said) == (True, True), name
+
+
+def test_tables_go_where_the_user_places_them(compile_only, compilers, fits):
+    text = emit_header({"embact_f": fits["sigmoid_lut_s8"]})
+    placed = '#define EMBACT_TABLE_SECTION __attribute__((section(".dtcm")))\n'
+    source = placed + '#include "f.h"\nvoid (*use)(const int8_t *, int8_t *, int32_t) = embact_f;\n'
+    for compiler in compilers.values():
+        status, said = compile_only(compiler, ("-O0", "-S"), source, f=text)
+        assert (status, said) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["arm_relu_s8", "arm_", "main", "int", "do", "double", "switch", "static", "class", "template",
+     "int8_t", "uint32_t", "xor", "restrict"],
+)  # fmt: skip
+def test_names_that_c_or_cmsis_has_are_refused(refuses, fits, name):
+    with refuses("name of a function", repr(name), "no C keyword and no arm_* symbol"):
+        emit_header({name: fits["relu_affine_s8"]})
+
+
+@pytest.mark.parametrize("name", ["", "*/", "a b", "f()", "F", "1a", "a\nb", "é", "_f", "a" * 64])
+def test_names_that_are_no_identifiers_are_refused(refuses, fits, name):
+    with refuses("name of a function", "a letter first"):
+        emit_header({name: fits["relu_affine_s8"]})
+    if name:
+        with refuses("name of a include guard", "a letter first"):
+            emit_header({"f": fits["relu_affine_s8"]}, guard=name)
+
+
+def test_a_function_never_has_the_name_of_a_table(refuses, fits):
+    with refuses("name of a function", "'f_lut'", "not that of a table of f"):
+        emit_header({"f": fits["sigmoid_lut_s8"], "f_lut": fits["relu_affine_s8"]})
+
+
+def test_odd_but_legal_names_compile(compilers, compile_only, fits):
+    names = ("x", "y", "i", "input", "output", "size", "line", "slope", "segment", "t3", "f_lut")
+    for name in names:
+        text = emit_header({name: fits["sigmoid_pwl_s8"]}, guard="kernels")
+        for compiler in compilers.values():
+            assert compile_only(compiler, STRICT, '#include "f.h"\n', f=text) == (0, ""), name
+
+
+def test_a_header_of_nothing_is_refused(refuses):
+    with refuses("a header of no kernels"):
+        emit_header({})
+
+
+# What the comment says
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_comment_states_the_evidence(name, fits):
+    one = fits[name]
+    text, proved = emit_header({"f": one}), one.certificate
+    assert f"Generated by embact {__version__}" in text
+    assert f" * digest  {one.kernel.digest}\n" in text
+    assert f"at most {proved.max_error_codes} code" in text
+    assert f"{proved.max_error_lsb:.4f} lsb, over all {proved.points} inputs\n" in text
+    assert f"output {proved.output_min}..{proved.output_max}\n" in text
+    assert f" * tables  {one.kernel.table_bytes} bytes\n" in text
+    in_place = one.spec.input.bits == one.spec.output.bits
+    assert ("may be the same address" in text) == in_place
+    assert ("must not overlap" in text) != in_place
+
+
+def test_comment_gives_the_command_as_a_shell_takes_it(fits):
+    text = emit_header({"f": fits["swish_lut_s8_s16"]})
+    lines = re.search(r" \* command (.*?)\n \* digest", text, re.DOTALL).group(1)
+    joined = re.sub(r" \\\n \*\s*", " ", lines)
+    assert joined == command(fits["swish_lut_s8_s16"])
+    assert joined == (
+        "embact fit swish --param beta=1.5 --in-dtype int8 --out-dtype int16 "
+        "--in-scale 0.05 --in-zero-point -7 --out-scale 0.0002 --out-zero-point 0 "
+        "--family lut --max-error 1"
+    )
+    assert command(fits["sigmoid_pwl_s8"]).endswith("--family pwl --max-error 1 --slope-bits 8")
+
+
+def test_comment_says_how_many_bytes_each_table_takes(fits):
+    for name, one in fits.items():
+        said = re.findall(r": (\d+) bytes \*/\nEMBACT_TABLE_SECTION", emit_header({"f": one}))
+        assert list(map(int, said)) == [table.bytes for table in one.kernel.tables], name
+        assert sum(map(int, said)) == one.kernel.table_bytes
+
+
+def test_lines_are_short_and_ascii(everything):
+    assert max(map(len, everything.splitlines())) <= 120
+    assert everything.isascii()
+
+
+def test_functions_in_a_header_are_found_by_their_widths(fits, everything):
+    for bits, out_bits, names in (
+        (8, 8, ["sigmoid_lut_s8", "relu_affine_s8", "sigmoid_pwl_s8"]),
+        (16, 16, ["leaky_relu_affine_s16"]),
+        (16, 8, ["tanh_pwl_s16_s8"]),
+        (8, 16, ["swish_lut_s8_s16"]),
+    ):
+        assert functions_in(everything, bits, out_bits) == [f"embact_{name}" for name in names]
+
+
+def test_table_of_the_smallest_int32_is_a_valid_literal(fit_of, compilers, compile_only):
+    table = ir.Table("t", (ir.INT32_MIN, ir.INT32_MAX))
+    index = ir.shr(ir.add(ir.x(), ir.const(128)), 7)
+    kernel = Kernel(ir.shr(ir.lookup(table, index), 24), 8, 8)
+    text = emit_header({"f": fit_of(kernel)})
+    assert "(-2147483647 - 1), 2147483647" in text
+    for compiler in compilers.values():
+        assert compile_only(compiler, STRICT, '#include "f.h"\n', f=text) == (0, "")

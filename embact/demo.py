@@ -16,7 +16,7 @@ from embact.run.host import PLACE, compile_header, observe
 from embact.sources import data_file
 from embact.tflite.data import load_data
 from embact.tflite.evaluate import Evaluation, evaluate
-from embact.tflite.folder import REPORT, Conversion, write_conversion
+from embact.tflite.folder import HEADER, KERNELS, REPORT, Conversion, write_conversion
 from embact.tflite.model import read
 from embact.tflite.placement import Placement, fit_sites, kernels_of
 from embact.tflite.sites import find_sites
@@ -84,6 +84,9 @@ def _failure(compiled: HostKernels, name: str, fit: Fit, limits: Limits) -> str:
 
 
 def _make_room(folder: Path) -> None:
-    """Remove an earlier conversion, and nothing else."""
-    if folder.is_dir() and (folder / REPORT).is_file():
+    """Remove an earlier conversion, and nothing else: a folder with anything more is left."""
+    ours = {MODEL, HEADER, REPORT, KERNELS}
+    if not folder.is_dir() or {path.name for path in folder.iterdir()} != ours:
+        return
+    if all(path.suffix == ".json" for path in (folder / KERNELS).iterdir()):
         shutil.rmtree(folder)

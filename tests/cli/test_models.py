@@ -24,9 +24,10 @@ def test_the_demo_does_the_whole_job_and_says_so(embact, tmp_path):
     assert embact("demo").returncode == 0, "a second run replaces its own folder"
 
 
-def test_the_demo_removes_nothing_that_it_did_not_write(embact, tmp_path):
+@pytest.mark.parametrize("name", ["thesis.tex", "report.json"])
+def test_the_demo_removes_nothing_that_it_did_not_write(embact, tmp_path, name):
     (tmp_path / "embact-demo").mkdir()
-    precious = tmp_path / "embact-demo" / "thesis.tex"
+    precious = tmp_path / "embact-demo" / name
     precious.write_text("years of work", "utf-8")
     done = embact("demo")
     assert done.returncode == 2

@@ -1,0 +1,61 @@
+"""What the README shows is what the program does."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+
+
+def indented(first_word):
+    """Return the README's indented commands that begin with a word."""
+    return re.findall(rf"^    ({first_word} .*?)(?: +#.*)?$", README, re.MULTILINE)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    def run(command):
+        words = [sys.executable, "-c", "from embact.cli import main; main()"]
+        words += shlex.split(command)[1:]
+        return subprocess.run(
+            words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+        )
+
+    return run
+
+
+def test_the_commands_about_kernels_work_in_their_order(shell):
+    commands = [c for c in indented("embact") if c.split()[1] in {"fit", "emit", "verify"}]
+    assert len(commands) == 5
+    for command in commands:
+        done = shell(command)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def test_the_segments_that_it_claims(shell):
+    commands = [c for c in indented("embact") if "--slope-bits 8" in c]
+    found = [re.search(r"segments (\d+)", shell(c).stdout)[1] for c in commands]
+    assert f"is {found[0]} and {found[1]}:" in README
+
+
+def test_the_demo_prints_the_table_that_it_shows(shell):
+    shown = [line[4:] for line in README.splitlines() if re.match(r"    (site|[A-Z_+]+ \d)", line)]
+    assert len(shown) == 5
+    printed = shell("embact demo").stdout.splitlines()
+    assert [line.rstrip() for line in printed if line.rstrip() in shown] == shown
+
+
+def test_the_python_example_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(code, {})  # noqa: S102 - our own README
+    assert printed.getvalue().startswith("1 7\n")

@@ -146,7 +146,7 @@ def grid_of_range(low: float, high: float, bits: int) -> Grid:
         raise EmbactError("range", got=f"{low}:{high}", allowed="a range whose scale fits float32")
     below, above = low / scale, high / scale
     zero = -128 - below if 128 - below < 127 + above else 127 - above
-    return Grid(scale, int(np.clip(round_half_away(np.float64(zero)), -128, 127)), bits)
+    return Grid(scale, int(np.clip(round_half_away(np.array([zero])), -128, 127)[0]), bits)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:

@@ -228,7 +228,7 @@ def test_unknown_parameter_names_the_nearest(refuses):
 
 def test_a_parameter_called_name_is_unknown_like_any_other(refuses):
     with refuses("relu: unknown parameter", "'name'"):
-        activation("relu", **{"name": 1.0})
+        activation("relu", name=1.0)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 0.0, -1.0, 1e7])

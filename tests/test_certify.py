@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import math
 from fractions import Fraction
 
@@ -56,7 +57,7 @@ def reckoned(act, spec, kernel):
         for output, s in zip(outputs, steps, strict=True)
     ]
     off = [abs(output - rounded(spec, s)) for output, s in zip(outputs, steps, strict=True)]
-    pairs = list(zip(outputs, outputs[1:]))  # noqa: B905 - the second is shorter
+    pairs = list(itertools.pairwise(outputs))
     largest = max(lsb)
     return {
         "kernel_digest": kernel.digest,
@@ -219,7 +220,7 @@ def test_missing_outputs_are_refused(relu, refuses):
 
 
 def test_certificate_of_another_kernel_is_refused(relu, refuses):
-    kernel, certificate = relu
+    _, certificate = relu
     other = Kernel(ir.x(), 8, 8)
     with refuses("certificate of another kernel", certificate.kernel_digest):
         also_checked(certificate, other, other.outputs, "host-c")

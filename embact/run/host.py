@@ -60,6 +60,7 @@ class HostKernels:
 
     def run(self, name: str, codes: Any) -> NDArray[Any]:
         """Return the function's outputs for input codes of any shape."""
+        self.pointer(name)  # refuses an unknown name
         _, bits_in, bits_out = self.functions[name]
         source = np.ascontiguousarray(codes, dtype=f"int{bits_in}")
         result = np.empty(source.shape, dtype=f"int{bits_out}")

@@ -50,9 +50,10 @@ def find_compiler(environment: Mapping[str, str] | None = None) -> Compiler:
             words = shlex.split(chosen)
         except ValueError:  # an open quote
             words = []
-        if not words or shutil.which(words[0], path=path) is None:
+        found = shutil.which(words[0], path=path) if words else None
+        if found is None:
             raise EmbactError("the compiler in $CC is not on PATH", got=repr(chosen))
-        return _compiler(tuple(words))
+        return _compiler((found, *words[1:]))
     for name in ("cc", "gcc", "clang"):
         if found := shutil.which(name, path=path):
             return _compiler((found,))

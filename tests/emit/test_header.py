@@ -134,8 +134,8 @@ def test_header_of_another_abi_is_an_error(compilers, compile_only, fits):
     one = emit_header({"embact_a": fits["relu_affine_s8"]})
     other = one.replace("EMBACT_ABI_VERSION 1", "EMBACT_ABI_VERSION 2")
     other = other.replace("EMBACT_A_H", "EMBACT_B_H")
-    for source in ('#include "other.h"\n#include "one.h"\n', "#define EMBACT_ABI_VERSION 0\n"
-                   '#include "one.h"\n'):  # fmt: skip
+    for before in ('#include "other.h"\n', "#define EMBACT_ABI_VERSION 0\n"):
+        source = before + '#include "one.h"\n'
         for name, compiler in compilers.items():
             status, said = compile_only(compiler, (), source, one=one, other=other)
             assert (status != 0, "Regenerate" in said) == (True, True), name

@@ -36,7 +36,7 @@ def corners():
         "least_literal": ir.shr(ir.add(ir.Node(Op.MAX, (wide, const(0))), least), 24),
         "least_compared": ir.select_less(wide, ir.add(least, const(1)), const(1), const(2)),
         "select_from_ends": ir.shr(ir.select_less(x(), const(0), least, most), 24),
-        "least_times_one_half": ir.shr(ir.mulh(ir.select_less(x(), const(3), least, wide), most), 24),
+        "half_of_least": ir.shr(ir.mulh(ir.select_less(x(), const(3), least, wide), most), 24),
         "mulh_of_ends": ir.shr(ir.mulh(ir.select_less(x(), const(0), least, most), wide), 24),
         "shift_by_31": ir.shr(wide, 31),
         "shift_left_30": ir.shr(ir.shl(ir.shr(x(), 7), 30), 24),
@@ -54,7 +54,9 @@ def corners():
 def kernels(expressions):
     """Function name -> Kernel: random ones of all widths, and corners."""
     found = {
-        f"random_{bits}_{out_bits}_{seed}": Kernel(expressions.dag(seed, bits, out_bits), bits, out_bits)
+        f"random_{bits}_{out_bits}_{seed}": Kernel(
+            expressions.dag(seed, bits, out_bits), bits, out_bits
+        )
         for (bits, out_bits), count in WIDTHS.items()
         for seed in range(1000 * bits + out_bits, 1000 * bits + out_bits + count)
     }
@@ -153,9 +155,7 @@ def calls_of(kernels):
     return "\n".join(lines)
 
 
-def test_no_input_of_any_kernel_is_undefined_behaviour(
-    compilers, header, kernels, tmp_path
-):
+def test_no_input_of_any_kernel_is_undefined_behaviour(compilers, header, kernels, tmp_path):
     expected = b"".join(
         kernel.outputs.astype(f"int{kernel.output_bits}").tobytes() for kernel in kernels.values()
     )

@@ -10,7 +10,7 @@ from embact.fit.search import FAMILIES
 from embact.grid import Grid, QuantSpec
 from embact.ir import Op
 
-fixed = settings(derandomize=True, database=None, deadline=None)
+fixed = settings(derandomize=True, database=None, deadline=None, max_examples=30)
 SMALL, FINE, COARSE = 2.0**-126, 1e-9, 1e9
 
 

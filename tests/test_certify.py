@@ -148,6 +148,16 @@ def test_the_oracle_decides_ties_that_float64_misses():
     assert truth.oracle_points >= 64
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_oracle_decides_up_to_the_ends_of_the_output_codes(sign):
+    act = activation("leaky_relu", alpha=0.1)
+    for zero in range(64):
+        zero_point = zero if sign > 0 else zero - 64
+        spec = QuantSpec(Grid(1, 127, 8), Grid(0.2, zero_point, 8))
+        expected = [limited(spec, zero_point - (128 - code) // 2) for code in range(-128, 128)]
+        assert ideal(act, spec).codes.tolist() == expected
+
+
 def test_without_the_oracle_those_ties_would_be_wrong(monkeypatch):
     monkeypatch.setattr(module, "DOUBT_CODES", 0.0)
     assert ideal.__wrapped__(*leaky_tie()).codes[:128].tolist() != leaky_codes()
@@ -175,6 +185,22 @@ def test_ideal_is_limited_to_the_output_codes():
 def test_ideal_cannot_be_written():
     with pytest.raises(ValueError, match="read-only"):
         ideal(*leaky_tie()).codes[0] = 1
+
+
+@pytest.mark.parametrize(
+    ("node", "monotone"),
+    [
+        (ir.shr(ir.x(), 1), True),
+        (ir.shr(ir.sub(ir.const(0), ir.x()), 2), True),  # falls, with steps that stay
+        (ir.const(5), True),
+        (ir.clamp(ir.sub(ir.const(0), ir.x()), -9, 0), True),
+        (ir.Node(ir.Op.MAX, (ir.x(), ir.const(-120))), True),
+        (ir.Node(ir.Op.MAX, (ir.x(), ir.sub(ir.const(-1), ir.x()))), False),
+    ],
+)
+def test_monotone_means_that_outputs_never_turn(node, monotone):
+    act, spec = activation("identity"), QuantSpec(Grid(1, 0, 8), Grid(1, 0, 8))
+    assert certify(act, spec, Kernel(node, 8, 8)).monotone == monotone
 
 
 def test_a_kernel_of_other_widths_is_refused(refuses):

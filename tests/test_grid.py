@@ -174,6 +174,18 @@ def test_int8_range_gives_the_grid_of_tflites_converter(low, high, scale, zero_p
     assert grid_of_range(low, high, 8) == Grid(scale, zero_point, 8)
 
 
+def test_zero_point_is_reckoned_from_the_nearer_end():
+    # where -range:range leaves a tie to float64's last bit, TFLite takes the upper end's value
+    differ = 0
+    for n in range(1, 2000):
+        end = n / 7
+        scale = 2 * end / 255
+        upper, lower = 127 - end / scale, -128 + end / scale
+        assert grid_of_range(-end, end, 8).zero_point == nearest(Fraction(upper))
+        differ += nearest(Fraction(upper)) != nearest(Fraction(lower))
+    assert differ > 0
+
+
 @fixed
 @given(st.floats(-1e6, 0), st.floats(1e-6, 1e6))
 def test_int8_range_is_covered_to_half_a_code(low, high):

@@ -79,6 +79,17 @@ def test_digest_does_not_depend_on_names(expressions, data):
     assert kernel_of(renamed(kernel.program)).digest == kernel.digest
 
 
+def test_digest_depends_on_which_table_is_read():
+    def kernel(third):
+        tables = [Table(f"t{i}", (3 + i, 9 - i, i * i, 7)) for i in range(2)]
+        indices = [ir.shr(ir.Node(Op.AND, (x(), const(3 << 2 * i))), 2 * i) for i in range(3)]
+        first, second = ir.lookup(tables[0], indices[0]), ir.lookup(tables[1], indices[1])
+        other = ir.lookup(tables[third], indices[2])
+        return Kernel(ir.add(ir.add(first, second), other), 8, 8).digest
+
+    assert kernel(0) != kernel(1)
+
+
 def test_digest_depends_on_everything_else():
     def lut(values=(1, 2), step=1, bits=(8, 8)):
         return Kernel(ir.lookup(Table("t", values), ir.shr(POSITION, 8 - step)), *bits).digest

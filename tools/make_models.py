@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
@@ -55,10 +56,10 @@ class SampleError(Exception):
 class Split(NamedTuple):
     """One seeded, stratified split: pixels uint8 0..16 of shape (n, 8, 8, 1), labels uint8 0..9."""
 
-    x_train: np.ndarray
-    y_train: np.ndarray
-    x_test: np.ndarray
-    y_test: np.ndarray
+    x_train: NDArray[Any]
+    y_train: NDArray[Any]
+    x_test: NDArray[Any]
+    y_test: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def digits_split() -> Split:
     return Split(x_train, y_train, x_test, y_test)
 
 
-def real(pixels: np.ndarray) -> np.ndarray:
+def real(pixels: NDArray[Any]) -> NDArray[Any]:
     """Return pixels / 16 as float32 in [0, 1]; exact, since 16 is a power of two."""
     return (pixels / np.float32(PIXEL_MAX)).astype(np.float32)
 
@@ -194,13 +195,13 @@ def train(network: str, split: Split) -> keras.Model:
     return model
 
 
-def quantise(network: str, model: keras.Model, x_train: np.ndarray, bits: int) -> bytes:
+def quantise(network: str, model: keras.Model, x_train: NDArray[Any], bits: int) -> bytes:
     """Return the TFLite file: batch 1, all tensors integer, calibrated on the training split."""
     # A free batch dimension would add SHAPE, STRIDED_SLICE and PACK before every RESHAPE.
     fixed = NETWORKS[network](batch=1)
     fixed.set_weights(model.get_weights())
 
-    def calibration() -> Iterator[list[np.ndarray]]:
+    def calibration() -> Iterator[list[NDArray[Any]]]:
         for image in real(x_train):
             yield [image[np.newaxis]]
 
@@ -224,7 +225,7 @@ def interpreter(content: bytes, resolver: str) -> tf.lite.Interpreter:
     return made
 
 
-def output_codes(content: bytes, pixels: np.ndarray, resolver: str) -> np.ndarray:
+def output_codes(content: bytes, pixels: NDArray[Any], resolver: str) -> NDArray[Any]:
     """Return the integer logits, shape (n, 10), of the file on the images."""
     made = interpreter(content, resolver)
     source, sink = made.get_input_details()[0], made.get_output_details()[0]
@@ -272,7 +273,7 @@ def contains_in_order(names: Sequence[str], wanted: Sequence[str]) -> bool:
     return all(name in rest for name in wanted)
 
 
-def measure(recipe: Recipe, content: bytes, logits: np.ndarray, split: Split) -> Measurement:
+def measure(recipe: Recipe, content: bytes, logits: NDArray[Any], split: Split) -> Measurement:
     """Return the measurement of one file against the float logits, shape (n, 10)."""
     made = interpreter(content, "ref")
     codes = {name: output_codes(content, split.x_test, name) for name in RESOLVERS}

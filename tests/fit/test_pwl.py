@@ -132,6 +132,8 @@ def test_one_segment_needs_no_table():
 
 def test_two_segments_need_no_table():
     act, spec = activation("relu"), QuantSpec(Grid(0.1, 0, 8), Grid(0.1, 0, 8))
-    candidate = only(act, spec, Limits(max_error=0))
+    limits = Limits(max_error=0)
+    candidate = only(act, spec, limits)
     assert len(candidate.segments) == 2
     assert candidate.kernel.table_bytes == 0
+    check(act, spec, limits, candidate)

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 Symmetry = Literal["none", "odd", "point", "gated"]
 """odd: f(-x) = -f(x); point: f(-x) = 1 - f(x); gated: f(x) - f(-x) = x, as for x * gate(x)."""
 
-Line = tuple[float, float]
-"""(slope, intercept)."""
+Tail = tuple[float, float, int]
+"""(slope, intercept, side) of an asymptote: the function lies above it (1), below (-1) or on it (0)
+all the way from where it is within 1e-40 of it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Activation:
     function: float64 array, *parameters -> float64 array of the same shape.
     derivative: likewise; at a kink it is the derivative from the right.
     oracle: mpmath number, *parameters -> mpmath number, at mpmath's working precision.
-    asymptotes: *parameters -> the lines that it approaches at -inf and +inf.
+    asymptotes: *parameters -> what it approaches at -inf and +inf.
     unit_range: the half-open real range whose codes TFLite fixes for this op's output, if it does.
     values: the parameters' values, in the order of ``parameters``.
     """
@@ -60,7 +61,7 @@ class Activation:
     function: Callable[..., Reals]
     derivative: Callable[..., Reals]
     oracle: Callable[..., Any]
-    asymptotes: Callable[..., tuple[Line, Line]]
+    asymptotes: Callable[..., tuple[Tail, Tail]]
     symmetry: Symmetry = "none"
     unit_range: tuple[float, float] | None = None
     parameters: tuple[Parameter, ...] = ()
@@ -78,7 +79,7 @@ class Activation:
         """Return f(x) of an mpmath number at mpmath's working precision."""
         return self.oracle(x, *self.values)
 
-    def limits(self) -> tuple[Line, Line]:
+    def limits(self) -> tuple[Tail, Tail]:
         """Return the lines approached at -inf and +inf."""
         return self.asymptotes(*self.values)
 
@@ -214,9 +215,10 @@ def _mp_hard_gate(x: Any) -> Any:
     return min(max(x + 3, _mp().mpf(0)), _mp().mpf(6)) / 6
 
 
-RELU_LIMITS = (0.0, 0.0), (1.0, 0.0)
-UNIT_LIMITS = (0.0, 0.0), (0.0, 1.0)
-SIGN_LIMITS = (0.0, -1.0), (0.0, 1.0)
+RELU_TAILS = (0.0, 0.0, 0), (1.0, 0.0, 0)
+GATED_TAILS = (0.0, 0.0, -1), (1.0, 0.0, -1)
+UNIT_TAILS = (0.0, 0.0, 0), (0.0, 1.0, 0)
+SIGN_TAILS = (0.0, -1.0, 1), (0.0, 1.0, -1)
 
 _ENTRIES = (
     Activation(
@@ -226,7 +228,7 @@ _ENTRIES = (
         lambda x: x + 0.0,
         np.ones_like,
         lambda x: x,
-        lambda: ((1.0, 0.0), (1.0, 0.0)),
+        lambda: ((1.0, 0.0, 0), (1.0, 0.0, 0)),
         symmetry="odd",
     ),
     Activation(
@@ -236,7 +238,7 @@ _ENTRIES = (
         lambda x: np.maximum(x, 0.0),
         _step,
         lambda x: x if x > 0 else x * 0,
-        lambda: RELU_LIMITS,
+        lambda: RELU_TAILS,
         symmetry="gated",
     ),
     Activation(
@@ -246,7 +248,7 @@ _ENTRIES = (
         lambda x: np.clip(x, 0.0, 6.0),
         lambda x: _between(x, 0.0, 6.0),
         lambda x: min(max(x, x * 0), _mp().mpf(6)),
-        lambda: ((0.0, 0.0), (0.0, 6.0)),
+        lambda: ((0.0, 0.0, 0), (0.0, 6.0, 0)),
     ),
     Activation(
         "clipped_relu",
@@ -255,7 +257,7 @@ _ENTRIES = (
         lambda x, top: np.clip(x, 0.0, top),
         lambda x, top: _between(x, 0.0, top),
         lambda x, top: min(max(x, x * 0), _mp().mpf(top)),
-        lambda top: ((0.0, 0.0), (0.0, top)),
+        lambda top: ((0.0, 0.0, 0), (0.0, top, 0)),
         parameters=(Parameter("max", 1.0, 1e-6, 1e6),),
     ),
     Activation(
@@ -265,7 +267,7 @@ _ENTRIES = (
         lambda x, alpha: np.where(x >= 0, x, alpha * x),
         lambda x, alpha: np.where(x >= 0, 1.0, alpha),
         lambda x, alpha: x if x >= 0 else _mp().mpf(alpha) * x,
-        lambda alpha: ((alpha, 0.0), (1.0, 0.0)),
+        lambda alpha: ((alpha, 0.0, 0), (1.0, 0.0, 0)),
         parameters=(Parameter("alpha", 0.2, -1e3, 1e3),),
     ),
     Activation(
@@ -275,7 +277,7 @@ _ENTRIES = (
         _sigmoid,
         _sigmoid_slope,
         _mp_sigmoid,
-        lambda: UNIT_LIMITS,
+        lambda: ((0.0, 0.0, 1), (0.0, 1.0, -1)),
         symmetry="point",
         unit_range=(0.0, 1.0),
     ),
@@ -286,7 +288,7 @@ _ENTRIES = (
         np.tanh,
         _tanh_slope,
         lambda x: _mp().tanh(x),
-        lambda: SIGN_LIMITS,
+        lambda: SIGN_TAILS,
         symmetry="odd",
         unit_range=(-1.0, 1.0),
     ),
@@ -297,7 +299,7 @@ _ENTRIES = (
         lambda x: np.clip(x + 3.0, 0.0, 6.0) / 6.0,
         lambda x: _between(x, -3.0, 3.0) / 6.0,
         _mp_hard_gate,
-        lambda: UNIT_LIMITS,
+        lambda: UNIT_TAILS,
         symmetry="point",
     ),
     Activation(
@@ -307,7 +309,7 @@ _ENTRIES = (
         lambda x: np.clip(x + 2.5, 0.0, 5.0) / 5.0,  # 0.2 x + 0.5 cancels near -2.5
         lambda x: 0.2 * _between(x, -2.5, 2.5),
         lambda x: min(max(x / 5 + _mp().mpf(0.5), x * 0), _mp().mpf(1)),
-        lambda: UNIT_LIMITS,
+        lambda: UNIT_TAILS,
         symmetry="point",
     ),
     Activation(
@@ -317,7 +319,7 @@ _ENTRIES = (
         lambda x: x * (np.clip(x + 3.0, 0.0, 6.0) / 6.0),
         _hard_swish_slope,
         lambda x: x * _mp_hard_gate(x),
-        lambda: RELU_LIMITS,
+        lambda: RELU_TAILS,
         symmetry="gated",
     ),
     Activation(
@@ -327,7 +329,7 @@ _ENTRIES = (
         lambda x: _swish(x, 1.0),
         lambda x: _swish_slope(x, 1.0),
         lambda x: x * _mp_sigmoid(x),
-        lambda: RELU_LIMITS,
+        lambda: GATED_TAILS,
         symmetry="gated",
     ),
     Activation(
@@ -337,7 +339,7 @@ _ENTRIES = (
         _swish,
         _swish_slope,
         lambda x, beta: x * _mp_sigmoid(_mp().mpf(beta) * x),
-        lambda _: RELU_LIMITS,
+        lambda _: GATED_TAILS,
         symmetry="gated",
         parameters=(Parameter("beta", 1.0, 1e-3, 1e3),),
     ),
@@ -348,7 +350,7 @@ _ENTRIES = (
         lambda x: 0.5 * x * _erfc(-x / math.sqrt(2.0)),
         _gelu_slope,
         lambda x: x / 2 * _mp().erfc(-x / _mp().sqrt(2)),
-        lambda: RELU_LIMITS,
+        lambda: GATED_TAILS,
         symmetry="gated",
     ),
     Activation(
@@ -358,7 +360,7 @@ _ENTRIES = (
         _gelu_tanh,
         _gelu_tanh_slope,
         _mp_gelu_tanh,
-        lambda: RELU_LIMITS,
+        lambda: GATED_TAILS,
         symmetry="gated",
     ),
     Activation(
@@ -368,7 +370,7 @@ _ENTRIES = (
         lambda x: _swish(x, GELU_SIGMOID),
         lambda x: _swish_slope(x, GELU_SIGMOID),
         lambda x: x * _mp_sigmoid(_mp().mpf("1.702") * x),
-        lambda: RELU_LIMITS,
+        lambda: GATED_TAILS,
         symmetry="gated",
     ),
     Activation(
@@ -378,7 +380,7 @@ _ENTRIES = (
         lambda x: x / (1.0 + np.abs(x)),
         lambda x: 1.0 / (1.0 + np.abs(x)) ** 2,
         lambda x: x / (1 + abs(x)),
-        lambda: SIGN_LIMITS,
+        lambda: SIGN_TAILS,
         symmetry="odd",
     ),
     Activation(
@@ -388,7 +390,7 @@ _ENTRIES = (
         _sqnl,
         lambda x: np.maximum(1.0 - np.abs(x) / 2.0, 0.0),
         _mp_sqnl,
-        lambda: SIGN_LIMITS,
+        lambda: ((0.0, -1.0, 0), (0.0, 1.0, 0)),
         symmetry="odd",
     ),
     Activation(
@@ -398,7 +400,7 @@ _ENTRIES = (
         _elu,
         _elu_slope,
         lambda x, alpha: x if x >= 0 else _mp().mpf(alpha) * _mp().expm1(x),
-        lambda alpha: ((0.0, -alpha), (1.0, 0.0)),
+        lambda alpha: ((0.0, -alpha, 1), (1.0, 0.0, 0)),
         parameters=(Parameter("alpha", 1.0, 1e-3, 1e3),),
     ),
 )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embact.errors import EmbactError
+from embact.errors import CheckFailed, EmbactError
 from embact.grid import round_half_away
 
 if TYPE_CHECKING:
@@ -29,6 +29,10 @@ DOUBT_CODES = 1e-6
 1e-12 of their value, so to 6.6e-8 codes at most; the tests hold them to that."""
 
 ORACLE_DIGITS = 60
+
+TIE_CODES = 1e-40
+"""What is closer to a rounding boundary is on it, or on a tail that approaches it for ever. Scales
+are float32 and codes 16 bits: a ratio of them that is not on a boundary is 1e-20 away or more."""
 
 LSB_DIGITS = 9
 """Decimals of an error in lsb: float64 knows no more of an int16 output."""
@@ -76,9 +80,25 @@ def _oracle_code(activation: Activation, spec: QuantSpec, code: int) -> int:
     with mpmath.workdps(ORACLE_DIGITS):
         real = mpmath.mpf(spec.input.scale) * (code - spec.input.zero_point)
         steps = activation.exact(real) / mpmath.mpf(spec.output.scale)
-        whole = int(mpmath.floor(abs(steps) + mpmath.mpf(0.5)))
-        signed = whole if steps >= 0 else -whole
-    return int(spec.output.clamp(signed + spec.output.zero_point))
+        nearest = mpmath.nint(abs(steps) - mpmath.mpf(0.5))  # the tie nearest to it is + 1/2
+        beyond = abs(steps) - nearest - mpmath.mpf(0.5)
+        if abs(beyond) > TIE_CODES:
+            up = beyond > 0
+        else:
+            side = _side_of_tail(activation, real, steps, spec.output.scale)
+            up = side == 0 or (side > 0) == (steps > 0)  # an exact tie goes away from zero
+        whole = int(nearest) + up
+    return int(spec.output.clamp((whole if steps >= 0 else -whole) + spec.output.zero_point))
+
+
+def _side_of_tail(activation: Activation, real: Any, steps: Any, scale: float) -> int:
+    """Return on which side of its asymptote a result lies that 60 digits cannot tell from a tie.
+
+    A result that close to a tie is one, or lies on a tail whose asymptote is one: 0 means a tie.
+    """
+    slope, intercept, side = activation.limits()[int(real > 0)]
+    line = (slope * real + intercept) / scale
+    return side if abs(steps - line) < TIE_CODES else 0
 
 
 @dataclass(frozen=True)
@@ -147,30 +167,43 @@ def certify(activation: Activation, spec: QuantSpec, kernel: Kernel) -> Certific
     )
 
 
-def agree(one: Certificate, other: Certificate) -> bool:
-    """Return whether two certificates state the same evidence, wherever it was seen.
+def differences(one: Certificate, other: Certificate) -> str:
+    """Return in words where two certificates state different evidence; empty if they agree.
 
     Integers are compared exactly. The three real-valued fields may differ in the last digit, since
     two machines' float64 functions may.
     """
-    first, second = ({**dataclasses.asdict(c), "checked_on": ()} for c in (one, other))
-    return all(
-        math.isclose(value, second[name], rel_tol=1e-6, abs_tol=EQUAL_LSB * (name != "mse"))
-        if isinstance(value, float)
-        else value == second[name]
-        for name, value in first.items()
+    first, second = dataclasses.asdict(one), dataclasses.asdict(other)
+
+    def same(name: str) -> bool:
+        a, b = first[name], second[name]
+        if isinstance(a, float):
+            return math.isclose(a, b, rel_tol=1e-6, abs_tol=EQUAL_LSB * (name != "mse"))
+        return bool(a == b)
+
+    return ", ".join(
+        f"{name} {first[name]}, not {second[name]}" for name in first if not same(name)
     )
+
+
+def stated(error_lsb: float) -> str:
+    """Return an error to four decimals, rounded up, so that "at most" stays true.
+
+    >>> stated(1.46641), stated(0.5)
+    ('1.4665', '0.5000')
+    """
+    return f"{math.ceil(round(error_lsb * 1e4, 5)) / 1e4:.4f}"
 
 
 def also_checked(certificate: Certificate, kernel: Kernel, outputs: Any, place: str) -> Certificate:
     """Return the certificate with a further place, after comparing every output seen there.
 
     outputs: the codes that the place computed for all inputs in ascending order.
-    Raises EmbactError naming the first input that differs; evidence is never assumed.
+    Raises CheckFailed naming the first input that differs; evidence is never assumed.
     """
     difference = first_difference(kernel, outputs)
     if difference is not None:
-        raise EmbactError(f"the kernel on {place} differs from its definition", got=difference)
+        raise CheckFailed(f"the kernel on {place} differs from its definition", got=difference)
     if kernel.digest != certificate.kernel_digest:
         raise EmbactError(
             "certificate of another kernel", got=certificate.kernel_digest, allowed=kernel.digest

@@ -34,6 +34,10 @@ class EmbactError(Exception):
         return " ".join(text.split())
 
 
+class CheckFailed(EmbactError):  # noqa: N818 - nobody's mistake, so not called an error
+    """A check of ours that did not hold; the command line exits with status 1."""
+
+
 def unknown_name(kind: str, got: str, names: Iterable[str], *, where: str = "") -> EmbactError:
     """Return the error for a name that does not exist, with the nearest ones that do."""
     known = sorted(names)

@@ -24,15 +24,28 @@ def read_text(path: Path) -> str:
         raise EmbactError("file cannot be read", got=error.strerror, where=str(path)) from None
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a file is there. Raises EmbactError if that cannot be told."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise EmbactError("file cannot be read", got=error.strerror, where=str(path)) from None
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a UTF-8 file in one step: it is the old one or the new one, never a part.
 
-    Makes the folder if it is missing. Raises EmbactError if the place cannot be written.
+    Makes the folder if it is missing. A link is followed; a device or a pipe is written to as it
+    is. Raises EmbactError if the place cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
             raise IsADirectoryError(None, "it is a folder")
+        if path.exists() and not path.is_file():
+            path.write_text(text, "utf-8")
+            return
+        path = path.resolve()
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:

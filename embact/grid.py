@@ -30,7 +30,8 @@ SCALE_END = 2.0**128
 class Grid:
     """The codes of one signed quantised tensor.
 
-    scale: real distance of two neighbouring codes, in the range of a normal float32.
+    scale: real distance of two neighbouring codes, in the range of a normal float32; it is rounded
+    to float32, as TFLite stores it, so that ``scale * (code - zero_point)`` is exact in float64.
     zero_point: the code of real 0, inside the code range.
     bits: 8 (codes -128..127) or 16 (codes -32768..32767).
     Raises EmbactError for anything else.
@@ -41,7 +42,8 @@ class Grid:
     bits: int
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "scale", float(self.scale))  # numpy's scalars are welcome too
+        if SCALE_MIN <= self.scale < SCALE_END:
+            object.__setattr__(self, "scale", float(np.float32(self.scale)))
         try:
             object.__setattr__(self, "zero_point", operator.index(self.zero_point))
         except TypeError:

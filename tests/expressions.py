@@ -85,8 +85,8 @@ def dag(seed, bits=8, out_bits=8, size=10):
             width = {Op.ADD: 31, Op.SUB: 31, Op.MUL: 16}.get(op, 32)
             args = (pool.varying(width), pool.operand(width))
             if op is Op.MULH:
-                # as kernels use it; the product of two int16 meets llvm/llvm-project#218844
-                args = (pool.keep(shl(pool.within(args[0], 16), 16)), args[1])
+                wide = pool.keep(shl(pool.within(args[0], 16), 16))  # as kernels use it
+                args = (rng.choice([args[0], wide]), args[1])
             if rng.random() < 0.5:
                 args = args[::-1]
         pool.keep(Node(op, args, value, table, name))

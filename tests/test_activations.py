@@ -149,7 +149,7 @@ def test_none_is_declared_only_where_there_is_no_symmetry(act):
 
 @every
 def test_asymptotes_are_approached(act):
-    for end, (slope, intercept) in zip((-1, 1), act.limits(), strict=True):
+    for end, (slope, intercept, _) in zip((-1, 1), act.limits(), strict=True):
         distances = []
         with mpmath.workdps(60):
             for size in (1e4, 1e7, 1e10):
@@ -160,8 +160,20 @@ def test_asymptotes_are_approached(act):
 
 
 @every
+def test_tails_lie_on_the_side_of_their_asymptotes_that_is_stated(act):
+    for end, (slope, intercept, side) in zip((-1, 1), act.limits(), strict=True):
+        for size in (1.0, 9.0, 33.0, 101.0, 350.0, 1e5):
+            if size < 20 and side == 0:
+                continue  # not yet on the line
+            with mpmath.workdps(100 + int(size if size < 1e3 else 0)):
+                x = mpmath.mpf(end * size)
+                off = act.exact(x) - (mpmath.mpf(slope) * x + mpmath.mpf(intercept))
+            assert mpmath.sign(off) in (side, 0), (end, size)
+
+
+@every
 def test_a_wrong_asymptote_would_be_noticed(act):
-    (slope, intercept), _ = act.limits()
+    (slope, intercept, _), _ = act.limits()
     x = mpmath.mpf(-1e10)
     assert abs(act.exact(x) - (slope * x + intercept + 1e-3)) > 2e-10
 

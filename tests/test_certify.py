@@ -10,7 +10,7 @@ import pytest
 from embact import certify as module
 from embact import ir
 from embact.activations import activation
-from embact.certify import also_checked, certify, first_difference, ideal
+from embact.certify import also_checked, certify, differences, first_difference, ideal, stated
 from embact.fit.search import Limits, candidates
 from embact.grid import Grid, QuantSpec
 from embact.kernel import Kernel
@@ -133,45 +133,37 @@ def test_exact_ties_round_away_from_real_zero(name, parameters, spec, ties):
     assert truth.oracle_points >= len(ties) - 1
 
 
-def leaky_tie():
-    """Return a case whose ties on the negative side float64 cannot see: 0.1 x / 0.2 = x / 2."""
-    return activation("leaky_relu", alpha=0.1), QuantSpec(Grid(1, 0, 8), Grid(0.2, 0, 8))
+def near_ties(sign=1, zero_point=0):
+    """Return a case with ties that float64 sees and that are none: 3 * (1/6) is just below 1/2."""
+    act = activation("leaky_relu", alpha=sign / 6)
+    return act, QuantSpec(Grid(1, 127, 8), Grid(1, zero_point, 8))
 
 
-def leaky_codes():
-    return [-((1 - code) // 2) for code in range(-128, 0)]
-
-
-def test_the_oracle_decides_ties_that_float64_misses():
-    truth = ideal(*leaky_tie())
-    assert truth.codes[:128].tolist() == leaky_codes()
-    assert truth.oracle_points >= 64
+def near_tie_codes(sign=1, zero_point=0):
+    steps = [-sign * ((127 - code + 2) // 6) for code in range(-128, 128)]
+    return [min(max(zero_point + step, -128), 127) for step in steps]
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_oracle_decides_up_to_the_ends_of_the_output_codes(sign):
-    act = activation("leaky_relu", alpha=0.1)
-    for zero in range(64):
-        zero_point = zero if sign > 0 else zero - 64
-        spec = QuantSpec(Grid(1, 127, 8), Grid(0.2, zero_point, 8))
-        expected = [limited(spec, zero_point - (128 - code) // 2) for code in range(-128, 128)]
-        assert ideal(act, spec).codes.tolist() == expected
+def test_the_oracle_decides_where_float64_cannot_up_to_the_ends_of_the_codes(sign):
+    for zero_point in range(0, -128 * sign, -sign):
+        truth = ideal(*near_ties(sign, zero_point))
+        assert truth.codes.tolist() == near_tie_codes(sign, zero_point)
+        assert truth.oracle_points > 0
 
 
-def test_without_the_oracle_those_ties_would_be_wrong(monkeypatch):
+def test_without_the_oracle_those_codes_would_be_wrong(monkeypatch):
     monkeypatch.setattr(module, "DOUBT_CODES", 0.0)
-    assert ideal.__wrapped__(*leaky_tie()).codes[:128].tolist() != leaky_codes()
+    assert ideal.__wrapped__(*near_ties()).codes.tolist() != near_tie_codes()
 
 
 @pytest.mark.parametrize("distance", [1e-7, 1e-9, 1e-13])
 def test_the_oracle_decides_close_to_a_tie(distance):
-    for side in (1 - distance, 1 + distance):
-        spec = QuantSpec(Grid(1.0, 0, 8), Grid(2.0 * side, 0, 8))
-        truth = ideal(activation("identity"), spec)
-        expected = [
-            rounded(spec, exact_steps(activation("identity"), spec, c)) for c in range(-128, 128)
-        ]
-        assert truth.codes.tolist() == expected
+    spec = QuantSpec(Grid(1, 0, 8), Grid(1, 0, 8))
+    for alpha in (0.5 * (1 - distance), 0.5 * (1 + distance)):
+        truth = ideal(activation("leaky_relu", alpha=alpha), spec)
+        expected = [rounded(spec, Fraction(alpha) * code) for code in range(-128, 0)]
+        assert truth.codes[:128].tolist() == expected
         assert truth.oracle_points > 0
 
 
@@ -184,7 +176,7 @@ def test_ideal_is_limited_to_the_output_codes():
 
 def test_ideal_cannot_be_written():
     with pytest.raises(ValueError, match="read-only"):
-        ideal(*leaky_tie()).codes[0] = 1
+        ideal(*near_ties()).codes[0] = 1
 
 
 @pytest.mark.parametrize(
@@ -211,6 +203,37 @@ def test_a_kernel_of_other_widths_is_refused(refuses):
 
 
 # Evidence from elsewhere
+
+
+@pytest.mark.parametrize(
+    ("field", "change", "agreed"),
+    [
+        ("max_error_lsb", 2e-9, True),
+        ("max_error_lsb", 1e-5, False),
+        ("mean_error_lsb", 2e-9, True),
+        ("mean_error_lsb", 1e-8, False),
+        ("mse", 1e-9, False),
+        ("worst_input", 1, False),
+        ("max_error_codes", 1, False),
+        ("points", -1, False),
+    ],
+)
+def test_certificates_agree_to_the_digits_that_machines_share(relu, field, change, agreed):
+    _, certificate = relu
+    certificate = dataclasses.replace(certificate, max_error_lsb=0.25, mean_error_lsb=0.0, mse=1e-8)
+    other = dataclasses.replace(certificate, **{field: getattr(certificate, field) + change})
+    for pair in ((certificate, other), (other, certificate)):
+        said = differences(*pair)
+        assert (said == "") == agreed
+        assert agreed or said.startswith(f"{field} {getattr(pair[0], field)}, not ")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [(0.0, "0.0000"), (0.5, "0.5000"), (0.50001, "0.5001"), (1.4, "1.4000"), (0.49999, "0.5000")],
+)
+def test_stated_errors_are_never_rounded_down(error, text):
+    assert stated(error) == text
 
 
 @pytest.fixture

@@ -16,6 +16,9 @@ from embact.grid import (
 )
 
 NAN, INF = math.nan, math.inf
+TOP_FLOAT32 = float(np.finfo(np.float32).max)
+TOP = math.nextafter(2.0**128, 0)
+"""Rounds to infinity as a float32."""
 fixed = settings(derandomize=True, database=None, deadline=None)
 
 
@@ -58,17 +61,25 @@ RULES = {"single": single_rounding, "double": double_rounding}
 # Grid
 
 
-@pytest.mark.parametrize("scale", [0, -1, -0.0, NAN, INF, -INF, 2.0**-127, 5e-324, 2.0**128, 1e300])
+@pytest.mark.parametrize("scale", [0, -1, NAN, INF, -INF, 2.0**-127, 5e-324, TOP, 2.0**128, 1e300])
 def test_scale_that_float32_cannot_hold_is_refused(refuses, scale):
-    with refuses("scale", f"got {float(scale)}", "2^-126..2^128"):
+    with refuses("scale", f"got {scale}", "2^-126..2^128"):
         Grid(scale, 0, 8)
 
 
-@pytest.mark.parametrize("scale", [2.0**-126, math.nextafter(2.0**128, 0), np.float32(0.1), 1])
-def test_scale_that_float32_holds_is_kept_as_a_float(scale):
+@pytest.mark.parametrize("scale", [2.0**-126, 0.1, 1 / 3, np.float32(0.1), 1, 3.4e38, TOP_FLOAT32])
+def test_scale_is_the_nearest_float32_as_a_python_float(scale):
     grid = Grid(scale, 0, 8)
-    assert grid.scale == scale
+    assert grid.scale == float(np.float32(scale))
     assert type(grid.scale) is float
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_reals_are_exact_products(bits):
+    grid = Grid(0.1, -3, bits)
+    ends = [grid.code_min, -1, 0, 7, grid.code_max]
+    exact = [Fraction(grid.scale) * (code + 3) for code in ends]
+    assert list(map(Fraction, grid.real(np.array(ends)).tolist())) == exact
 
 
 @pytest.mark.parametrize(("bits", "outside"), [(8, -129), (8, 128), (16, -32769), (16, 32768)])

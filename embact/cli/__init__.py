@@ -6,19 +6,23 @@ Heavy modules are imported by the command that needs them, so that ``embact --he
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from embact import __version__
-from embact.cli import fitting, models
-from embact.errors import EmbactError
+from embact.cli import fitting, models, show
+from embact.errors import CheckFailed, EmbactError
+
+USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
+"""What typer raises for words that it cannot parse; newer ones bring their own click."""
 
 app = typer.Typer(
     name="embact",
     help="The activation compiler for microcontrollers: integer kernels, proved on every input.",
-    no_args_is_help=True,
+    no_args_is_help=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -46,9 +50,40 @@ models.register(app)
 
 
 def main() -> None:
-    """Run the command line. A mistake of the user ends with one line on stderr and status 2."""
+    """Run the command line and exit.
+
+    Status 0: done. 1: a check did not hold. 2: a mistake in what was asked. Both of the latter are
+    one line on stderr. Without arguments the help is shown.
+    """
+    sys.exit(_run(sys.argv[1:] or ["--help"]))
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command; returns the exit status."""
     try:
-        app()
-    except EmbactError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        status = app(arguments, prog_name="embact", standalone_mode=False)
+        sys.stdout.flush()
+    except (typer.Abort, KeyboardInterrupt):
+        return 130
+    except BrokenPipeError:
+        # the reader has left, as `head` does: that is no failure, and nothing more can be said
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (EmbactError, USAGE_ERROR, OSError) as error:
+        line, status = _verdict(error)
+        show.complain(line)
+    return status if isinstance(status, int) else 0
+
+
+def _verdict(error: Exception) -> tuple[str, int]:
+    """Return what to say about an error, on one line, and the exit status."""
+    if isinstance(error, CheckFailed):
+        return f"failed: {error}", 1
+    if isinstance(error, EmbactError):
+        return f"error: {error}", 2
+    if isinstance(error, OSError):
+        return f"error: output cannot be written: got {error.strerror}", 2
+    context = getattr(error, "ctx", None)
+    words = error.format_message()  # type: ignore[attr-defined]
+    command = context.command_path if context else "embact"
+    return f"error: {' '.join(words.split())}; see `{command} --help`", 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -88,7 +89,8 @@ def fit(
     out_scale: Scale = None,
     out_zero_point: ZeroPoint = None,
     family: Annotated[
-        str, typer.Option(metavar="FAMILY", help="affine, lut, pwl, or auto: the cheapest.")
+        str,
+        typer.Option(metavar="FAMILY", help="affine, lut, pwl; auto takes the fewest operations."),
     ] = "auto",
     max_error: Annotated[
         int, typer.Option(metavar="CODES", help="Largest distance to the correctly rounded code.")
@@ -125,12 +127,14 @@ def fit(
         return
     _show_fit(found)
     if out is not None:
-        show.say(f"\nwrote {out}; next: embact emit {out} --out include/")
+        show.say(f"\nwrote {out}; next: embact emit {quote(str(out))} --out include/")
     else:
         show.say("\nnext: add --out kernel.json, then embact emit kernel.json --out include/")
 
 
 def _show_fit(found: Fit) -> None:
+    from embact.certify import stated
+
     proved = found.certificate
     settings = ", ".join(f"{k}={v:g}" for k, v in found.activation.settings().items())
     chosen = ", ".join(f"{k} {v}" for k, v in found.candidate.parameters.items())
@@ -141,8 +145,8 @@ def _show_fit(found: Fit) -> None:
             ("quantisation", show.spec_text(found.spec)),
             ("family", f"{found.family} ({chosen})"),
             ("max_error_codes", proved.max_error_codes),
-            ("max_error_lsb", f"{proved.max_error_lsb:.4f}"),
-            ("mean_error_lsb", f"{proved.mean_error_lsb:.4f}"),
+            ("max_error_lsb", stated(proved.max_error_lsb)),
+            ("mean_error_lsb", stated(proved.mean_error_lsb)),
             ("not correctly rounded", f"{proved.not_correctly_rounded} of {proved.points} inputs"),
             ("worst input", proved.worst_input),
             ("table bytes", found.kernel.table_bytes),
@@ -165,7 +169,7 @@ def emit(
     Example: `embact emit sigmoid.json --out include/`
     """
     from embact.emit.header import emit_header
-    from embact.files import read_text, write_text
+    from embact.files import is_file, read_text, write_text
 
     if name is not None and len(kernels) > 1:
         raise EmbactError("--name", got=f"{len(kernels)} kernels", allowed="one kernel")
@@ -173,7 +177,7 @@ def emit(
     origin: dict[str, Path] = {}
     for path in kernels:
         found = _read_fit(path)
-        function = name or found.function_name
+        function = found.function_name if name is None else name
         if function in headers:
             raise EmbactError(
                 f"two kernels are called {function}",
@@ -183,7 +187,7 @@ def emit(
         headers[function], origin[function] = emit_header({function: found}), path
     for function, text in headers.items():
         target = out / f"{function}.h"
-        if not force and target.exists() and read_text(target) != text:
+        if not force and is_file(target) and read_text(target) != text:
             raise EmbactError(
                 "another header is there", allowed="--force, or another --name", where=str(target)
             )
@@ -195,7 +199,8 @@ def emit(
         return
     for entry in listed:
         show.say(f"wrote {entry['header']}")
-    show.say(f"next: embact verify {kernels[0]} --header {listed[0]['header']}")
+    kernel, header = quote(str(kernels[0])), quote(listed[0]["header"])
+    show.say(f"next: embact verify {kernel} --header {header}")
 
 
 def verify(
@@ -215,19 +220,23 @@ def verify(
 
     Example: `embact verify sigmoid.json --header include/embact_sigmoid_s8.h`
     """
-    from embact.emit.header import emit_header, functions_in
+    from embact.emit.header import digests_in, emit_header, functions_in
     from embact.files import read_text
-    from embact.run.host import PLACE, check, compile_header
+    from embact.run.host import PLACE, compile_header
+    from embact.run.observer import check_isolated
 
     found = _read_fit(kernel)
     widths = (found.spec.input.bits, found.spec.output.bits)
     if header is None:
-        function = name or found.function_name
+        function = found.function_name if name is None else name
         text, where = emit_header({function: found}), "the header emitted now"
     else:
         text, where = read_text(header), str(header)
         function = _choose(functions_in(text, *widths), name, found, where)
-    difference = check(compile_header(text, {function: widths}), function, found.kernel)
+    compiled = compile_header(text, {function: widths})
+    difference = check_isolated(compiled, {function: found.kernel}).get(function)
+    if difference is None and found.kernel.digest not in digests_in(text):
+        difference = "its comment does not state this kernel's digest"
     proved = found.certificate
     if json:
         show.as_json(
@@ -243,7 +252,7 @@ def verify(
     elif difference is None:
         show.say(
             f"{function}: {where} equals the definition on all {proved.points} inputs; "
-            f"at most {proved.max_error_codes} codes from {found.activation.name}"
+            f"max_error_codes {proved.max_error_codes} against {found.activation.name}"
         )
     else:
         show.say(f"{function}: {where} differs from the definition: {difference}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,12 +24,10 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.tflite", help="int8 or int16 model.")]
-Family = Annotated[
-    str, typer.Option(metavar="FAMILY", help="affine, lut, pwl, or auto: the cheapest.")
-]
-MaxError = Annotated[
-    int, typer.Option(metavar="CODES", help="Largest distance to the correctly rounded code.")
-]
+FAMILY_HELP = "affine, lut, pwl; auto takes the fewest operations."
+MAX_ERROR_HELP = "Largest distance to the correctly rounded code."
+Family = Annotated[str, typer.Option(metavar="FAMILY", help=FAMILY_HELP)]
+MaxError = Annotated[int, typer.Option(metavar="CODES", help=MAX_ERROR_HELP)]
 MaxBytes = Annotated[
     int | None, typer.Option(metavar="BYTES", help="Largest size of one kernel's tables.")
 ]
@@ -72,7 +72,7 @@ def sites(model: ModelFile, json: Json = False) -> None:
         show.say(f"{model}: {reason}")
         return
     _show_sites(findings)
-    show.say(f"\nnext: embact convert {model} --out converted/")
+    show.say(f"\nnext: embact convert {quote(str(model))} --out converted/")
 
 
 def _site_facts(site: Site) -> dict[str, object]:
@@ -155,7 +155,8 @@ def convert(
         return
     _show_placements(placements)
     show.say(f"\nwrote {written.model}, {written.header.name}, kernels/ and report.json")
-    show.say(f"next: embact eval {written.model} --stock {model} --data samples.npz")
+    converted, stock = quote(str(written.model)), quote(str(model))
+    show.say(f"next: embact eval {converted} --stock {stock} --data samples.npz")
 
 
 def _fitted(model: Model, limits: Limits, family: str) -> tuple[Sequence[Placement], str]:
@@ -207,9 +208,17 @@ def evaluate_model(
     resolver: Annotated[
         str, typer.Option(metavar="reference|default", help="Which stock kernels run the rest.")
     ] = "reference",
-    family: Family = "auto",
-    max_error: MaxError = 1,
+    runtime: Annotated[
+        str, typer.Option(metavar="litert|tflite-runtime", help="Which stock interpreter.")
+    ] = "litert",
+    family: Annotated[str | None, typer.Option(metavar="FAMILY", help=FAMILY_HELP)] = None,
+    max_error: Annotated[
+        int | None, typer.Option(metavar="CODES", help=MAX_ERROR_HELP + " Default 1.")
+    ] = None,
     max_bytes: MaxBytes = None,
+    slope_bits: Annotated[
+        int | None, typer.Option(metavar="8|16", help="Width of the slopes of pwl. Default 16.")
+    ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For each run.")] = 300.0,
     json: Json = False,
 ) -> None:
@@ -226,16 +235,27 @@ def evaluate_model(
     from embact.tflite.child import Runner
     from embact.tflite.data import load_data, random_data
     from embact.tflite.evaluate import evaluate
-    from embact.tflite.folder import kernels_beside
+    from embact.tflite.folder import header_beside, kernels_beside
     from embact.tflite.model import read
 
     if (data is None) == (random is None):
         raise EmbactError("samples", got="both" if data else "none", allowed="--data or --random")
-    limits = Limits(max_error, max_bytes)
     source = read(model)
     placements: Sequence[Placement] = kernels_beside(source)
-    if not placements:
-        placements, reason = _fitted(source, limits, family)
+    chosen = (family, max_error, max_bytes, slope_bits)
+    header = None
+    if placements:
+        if any(option is not None for option in chosen):
+            raise EmbactError(
+                "options for fitting",
+                got="a converted model, whose kernels lie beside it",
+                allowed="the model it was made from",
+                where=str(model),
+            )
+        header = header_beside(source)
+    else:
+        limits = Limits(1 if max_error is None else max_error, max_bytes, slope_bits or 16)
+        placements, reason = _fitted(source, limits, family or "auto")
         if not placements:
             if json:
                 show.as_json({"sites": 0, "nothing_to_do": reason})
@@ -243,9 +263,9 @@ def evaluate_model(
                 show.say(f"{model}: nothing to do: {reason}")
             return
     samples = load_data(data, source) if data is not None else random_data(source, random or 0)
-    runner = Runner(resolver=resolver, timeout_s=timeout)
+    runner = Runner(runtime, resolver, timeout)
     original = None if stock is None else read(stock)
-    result = evaluate(source, placements, samples, runner=runner, stock=original)
+    result = evaluate(source, placements, samples, runner=runner, stock=original, header=header)
     if json:
         import msgspec
 
@@ -291,7 +311,7 @@ def demo(
 ) -> None:
     """Do the whole job once on a packaged int8 digits classifier and its 450 test images.
 
-    Exit status 0 only if every kernel is within its budget and its compiled C equals its
+    Exit status 0 only if every kernel is within its budget and the compiled C equals its
     definition on every input.
 
     Example: `embact demo`
@@ -313,7 +333,6 @@ def demo(
             {
                 "report": msgspec.to_builtins(result.conversion.report),
                 "evaluation": msgspec.to_builtins(result.evaluation),
-                "failures": list(result.failures),
             }
         )
     else:
@@ -322,12 +341,10 @@ def demo(
         show.say()
         _show_evaluation(result.evaluation)
         show.say("\nnext:")
-        show.say(f"  embact sites {data_file(MODEL)}")
-        show.say(f"  embact eval {result.conversion.model} --stock {data_file(MODEL)} \\")
-        show.say(f"      --data {data_file(DATA)}")
-        show.say("  embact fit gelu --range -4:4 --family pwl --max-error 1 --out gelu.json")
-        show.say("  embact emit gelu.json --out include/")
-    for failure in result.failures:
-        typer.echo(f"failed: {failure}", err=True)
-    if result.failures:
-        raise typer.Exit(1)
+        program = "embact" if shutil.which("embact") else f"{quote(sys.executable)} -m embact"
+        stock, data = quote(str(data_file(MODEL))), quote(str(data_file(DATA)))
+        show.say(f"  {program} sites {stock}")
+        converted = quote(str(result.conversion.model))
+        show.say(f"  {program} eval {converted} --stock {stock} \\\n      --data {data}")
+        show.say(f"  {program} fit gelu --range -4:4 --family pwl --max-error 1 --out gelu.json")
+        show.say(f"  {program} emit gelu.json --out include/")

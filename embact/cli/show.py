@@ -29,15 +29,20 @@ def say(text: str = "") -> None:
     print(text)  # noqa: T201 - this is the place that prints
 
 
+def complain(text: str) -> None:
+    """Print a line on stderr."""
+    print(text, file=sys.stderr)  # noqa: T201 - likewise
+
+
 def as_json(document: Any) -> None:
     """Print a document as JSON."""
     say(json.dumps(document, indent=2))
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under headings; numbers are right-aligned."""
     rows = [list(row) for row in rows]
-    shown = Table(title=title or None, title_justify="left", box=None, pad_edge=False)
+    shown = Table(box=None, pad_edge=False)
     for column, heading in enumerate(headings):
         numeric = bool(rows) and all(isinstance(row[column], int | float) for row in rows)
         shown.add_column(heading, justify="right" if numeric else "left", overflow="fold")
@@ -47,8 +52,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, title: s
 
 
 def cell(value: object) -> str:
-    """Return a table cell: floats to four digits after the point, markup characters escaped."""
-    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    """Return a table cell: floats to four decimals, rounded up, markup escaped."""
+    from embact.certify import stated
+
+    text = stated(value) if isinstance(value, float) else str(value)
     return text.replace("[", r"\[")
 
 

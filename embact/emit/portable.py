@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from embact.ir import INT32_MIN, Node, Op
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from embact.kernel import Kernel
 
@@ -31,9 +31,14 @@ KEYWORDS = frozenset((
     "switch", "template", "this", "thread_local", "throw", "true", "try", "typedef", "typeid",
     "typename", "typeof", "typeof_unqual", "union", "unsigned", "using", "virtual", "void",
     "volatile", "wchar_t", "while", "xor", "xor_eq",
+    "char8_t", "char16_t", "char32_t", "concept", "consteval", "constinit", "co_await", "co_return",
+    "co_yield", "requires", "std",
 ))
 # fmt: on
-"""What neither C (up to C23) nor C++ (17) takes as a name."""
+"""What neither C (up to C23) nor C++ (up to 20) takes as a name."""
+
+TYPES = frozenset(f"{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64))
+"""What <stdint.h> defines and emitted C may use."""
 
 
 def _limits(bits: int) -> tuple[str, str]:
@@ -79,10 +84,13 @@ def body(kernel: Kernel, table_names: dict[str, str], indent: str) -> list[str]:
     """
     text: dict[int, str] = {}
     lines: list[str] = []
-    locals_ = _locals(kernel)
+    locals_ = _locals(kernel, table_names.values())
     for node in kernel.nodes:
         operands = [text[id(arg)] for arg in node.args]
-        if node.table is not None:
+        if node.op is Op.MULH and _product_fits(kernel, node):
+            # the same value, and clang 22 makes wrong vectors of (int16 * int16) >> 32
+            spelled = f"(({operands[0]} * {operands[1]}) >> 31)"
+        elif node.table is not None:
             spelled = f"(int32_t){table_names[node.table.name]}[{_bare(operands[0])}]"
         else:
             spelled = SPELLING[node.op](node, *operands)
@@ -103,13 +111,22 @@ def body(kernel: Kernel, table_names: dict[str, str], indent: str) -> list[str]:
     return lines
 
 
-def _locals(kernel: Kernel) -> dict[int, str]:
-    """Return the local's name of every node that needs one: named, shared, repeated, the result."""
+def _product_fits(kernel: Kernel, node: Node) -> bool:
+    """Return whether the product of a node's two operands fits int32 whatever they are."""
+    ends = [kernel.range_of(arg) for arg in node.args]
+    return max(abs(a * b) for a in ends[0] for b in ends[1]) < 1 << 31
+
+
+def _locals(kernel: Kernel, tables: Iterable[str]) -> dict[int, str]:
+    """Return the local's name of every node that needs one: named, shared, repeated, the result.
+
+    No local has the name of a table, a type or another local.
+    """
     uses = Counter(id(arg) for node in kernel.nodes for arg in node.args)
     repeated = {id(arg) for node in kernel.nodes if node.op in REPEATS for arg in node.args}
     selected = {id(arg) for node in kernel.nodes if node.op is not Op.SELECT for arg in node.args}
     names: dict[int, str] = {}
-    taken = {"x", "y", "i", "input", "output", "size", *KEYWORDS}
+    taken = {"x", "y", "i", "input", "output", "size", *KEYWORDS, *TYPES, *tables}
     for number, node in enumerate(kernel.nodes):
         shared = uses[id(node)] > 1 or id(node) in repeated
         # a choice between literals has type int: as a local it becomes an int32_t

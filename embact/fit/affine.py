@@ -2,7 +2,7 @@
 
 The clamp stops at the least and greatest code that the activation takes, so a constant tail needs
 no line of its own. Slopes are as wide as int32 arithmetic allows: 24 bits for an int8 input and, by
-way of MULH, 31 bits for an int16 one. An activation that two lines cannot follow yields nothing.
+way of MULH, 32 bits for an int16 one. An activation that two lines cannot follow yields nothing.
 This module must not know C or costs.
 """
 

@@ -21,6 +21,8 @@ import numpy as np
 from embact.ir import INT32_MAX, INT32_MIN
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from embact.grid import Codes
 
 FREE = 1 << 61
@@ -148,15 +150,24 @@ def _scaled(values: Codes, shift: int) -> Codes:
     return np.where(np.abs(values) >= FREE, 0, values) << shift
 
 
-def segments(bounds: Intervals, form: Form, at_most: int) -> list[Segment] | None:
-    """Return the fewest segments that serve every input, or None if that takes more than at_most.
+@dataclass(frozen=True)
+class Run:
+    """Inputs start..end-1 of some intervals, and a slope that serves them."""
+
+    start: int
+    end: int
+    slope: int
+
+
+def runs(bounds: Intervals, form: Form, at_most: int) -> list[Run] | None:
+    """Return the fewest runs of inputs that one line each serves, or None if more than at_most.
 
     Greedy longest extension; it is optimal because every part of a feasible run is feasible. An
     input that no line serves within int32 gives None too. With an offset_step above 1 the number is
     the least among lines whose interval of offsets is so long that it must hold a multiple.
     """
     strips = _Strips(bounds, form)
-    found: list[Segment] = []
+    found: list[Run] = []
     size, start, slope, length = len(bounds.x), 0, 0, 1
     while start < size:
         if len(found) == at_most:
@@ -164,13 +175,41 @@ def segments(bounds: Intervals, form: Form, at_most: int) -> list[Segment] | Non
         end, slope = _longest(strips, start, size, length, slope)
         if end == start:
             return None
-        length = end - start
-        slope, offset = strips.centre(start, end, slope)
-        offset += -offset % form.offset_step
-        first, last = int(bounds.x[start]), int(bounds.x[end - 1])
-        found.append(Segment(first, last, slope, offset, form.shift))
-        start = end
+        found.append(Run(start, end, slope))
+        start, length = end, end - start
     return found
+
+
+def lines(bounds: Intervals, form: Form, found: Sequence[Run]) -> list[Segment]:
+    """Return for each run the line that keeps the most distance from the interval ends."""
+    strips = _Strips(bounds, form)
+    segments = []
+    for run in found:
+        slope, offset = strips.centre(run.start, run.end, run.slope)
+        offset += -offset % form.offset_step
+        first, last = int(bounds.x[run.start]), int(bounds.x[run.end - 1])
+        segments.append(Segment(first, last, slope, offset, form.shift))
+    return segments
+
+
+def segments(bounds: Intervals, form: Form, at_most: int) -> list[Segment] | None:
+    """Return the fewest segments that serve every input, or None as ``runs`` does."""
+    found = runs(bounds, form, at_most)
+    return None if found is None else lines(bounds, form, found)
+
+
+def line_values(segments: Sequence[Segment], codes: Codes) -> Codes:
+    """Return what the lines give for codes, before any clamp: int64, the shape of ``codes``.
+
+    Each code belongs to the last segment that starts at or before it, or to the first segment.
+    """
+    index = np.searchsorted([s.first for s in segments[1:]], codes, side="right")
+    slope, offset, shift = (
+        np.array([getattr(s, name) for s in segments], dtype=np.int64)[index]
+        for name in ("slope", "offset", "shift")
+    )
+    result: Codes = (slope * codes + offset) >> shift
+    return result
 
 
 def _longest(strips: _Strips, start: int, size: int, guess: int, slope: int) -> tuple[int, int]:

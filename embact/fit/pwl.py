@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from embact.certify import ideal
-from embact.fit.line import Form, Segment, intervals, segments
+from embact.fit.line import Form, Run, Segment, intervals, lines, runs
 from embact.fit.record import Candidate, Limits
 from embact.ir import (
     Node,
@@ -46,15 +46,18 @@ def pwl(activation: Activation, spec: QuantSpec, limits: Limits) -> Iterator[Can
     truth = ideal(activation, spec)
     clamp = (grid.code_min, grid.code_max)
     bounds = intervals(spec.input.codes(), truth.codes, limits.max_error, clamp)
-    best: list[Segment] = []
+    best: list[Run] = []
+    form = Form(limits.slope_bits, 0)
     for shift in range(32):  # beyond 32 - grid.bits only outputs that stay near code 0 fit int32
         at_most = len(best) - 1 if best else bounds.x.size
-        found = segments(bounds, Form(limits.slope_bits, shift), at_most)
-        best = found or best
+        tried = Form(limits.slope_bits, shift)
+        if found := runs(bounds, tried, at_most):
+            best, form = found, tried
+    segments = lines(bounds, form, best)
     yield Candidate(
-        Kernel(saturate(piecewise(best), grid.bits), spec.input.bits, grid.bits),
-        {"segments": len(best), "slope_bits": limits.slope_bits, "shift": best[0].shift},
-        tuple(best),
+        Kernel(saturate(piecewise(segments), grid.bits), spec.input.bits, grid.bits),
+        {"segments": len(segments), "slope_bits": form.slope_bits, "shift": form.shift},
+        tuple(segments),
     )
 
 

@@ -6,17 +6,20 @@ back. This module must not know how any family works.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from embact import __version__
 from embact.activations import Activation, activation
-from embact.certify import Certificate, agree, certify
+from embact.certify import Certificate, certify, differences
 from embact.errors import EmbactError
-from embact.fit.line import Segment  # noqa: TC001 - msgspec reads the annotations
-from embact.grid import Grid, QuantSpec
+from embact.fit.line import Segment, line_values
+from embact.grid import QuantSpec  # noqa: TC001 - likewise
+from embact.ir import check_identifier
 from embact.kernel import Kernel, Program, kernel_of
 
 if TYPE_CHECKING:
@@ -85,11 +88,22 @@ class Fit:
         widths = dict.fromkeys((self.spec.input.bits, self.spec.output.bits))
         return "_".join(("embact", self.activation.name, *(f"s{bits}" for bits in widths)))
 
-
-@dataclass(frozen=True)
-class _Quantisation:
-    input: Grid
-    output: Grid
+    @property
+    def command(self) -> str:
+        """The command line that fits this kernel again."""
+        source, target = self.spec.input, self.spec.output
+        words = ["embact fit", self.activation.name]
+        words += [f"--param {name}={value!r}" for name, value in self.activation.settings().items()]
+        if source.dtype == target.dtype:
+            words.append(f"--dtype {source.dtype}")
+        else:
+            words.append(f"--in-dtype {source.dtype} --out-dtype {target.dtype}")
+        for side, grid in (("in", source), ("out", target)):
+            words.append(f"--{side}-scale {grid.scale!r} --{side}-zero-point {grid.zero_point}")
+        words.append(f"--family {self.family} --max-error {self.limits.max_error}")
+        if "slope_bits" in self.candidate.parameters:
+            words.append(f"--slope-bits {self.limits.slope_bits}")
+        return " ".join(words)
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,7 @@ class _Record:
     schema: int
     embact: str
     activation: _Activation
-    quantisation: _Quantisation
+    quantisation: QuantSpec
     limits: Limits
     family: str
     parameters: dict[str, int]
@@ -122,7 +136,7 @@ def fit_record(fit: Fit) -> dict[str, Any]:
         SCHEMA,
         __version__,
         _Activation(fit.activation.name, fit.activation.settings()),
-        _Quantisation(fit.spec.input, fit.spec.output),
+        fit.spec,
         fit.limits,
         fit.family,
         dict(fit.candidate.parameters),
@@ -144,8 +158,9 @@ def fit_json(fit: Fit) -> str:
 def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
     """Return the fit that a JSON text holds.
 
-    Raises EmbactError if the text is not such a document, if its kernel is not the one its digest
-    names, or if its certificate is not the one that this kernel earns.
+    Nothing in it is taken on trust. Raises EmbactError if the text is not such a document, if its
+    kernel is not the one its digest names, or if the certificate, limits, segments or table bytes
+    do not follow from that kernel.
     """
     try:
         head = msgspec.json.decode(text, type=dict)
@@ -173,17 +188,43 @@ def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
             allowed=record.digest,
             where=where,
         )
-    spec = QuantSpec(record.quantisation.input, record.quantisation.output)
+    spec = record.quantisation
+    candidate = Candidate(kernel, record.parameters, record.segments)
+    # what was seen elsewhere is that machine's evidence, not this file's
+    certificate = dataclasses.replace(record.certificate, checked_on=("definition",))
+    fit = Fit(act, spec, record.limits, record.family, candidate, certificate)
     try:
-        earned = certify(act, spec, kernel)
+        _check(fit, record)
     except EmbactError as error:
         raise EmbactError("not a kernel file", got=error, where=where) from None
-    if kernel.table_bytes != record.table_bytes:
+    return fit
+
+
+def _check(fit: Fit, record: _Record) -> None:
+    """Raise EmbactError if anything that a kernel file states does not follow from its kernel."""
+    check_identifier(fit.family, "family")
+    if fit.kernel.table_bytes != record.table_bytes:
         raise EmbactError(
-            "table bytes", got=record.table_bytes, allowed=str(kernel.table_bytes), where=where
+            "table bytes", got=record.table_bytes, allowed=str(fit.kernel.table_bytes)
         )
-    stated = record.certificate
-    if not agree(earned, stated):
-        raise EmbactError("certificate", got=stated, allowed=str(earned), where=where)
-    candidate = Candidate(kernel, record.parameters, record.segments)
-    return Fit(act, spec, record.limits, record.family, candidate, stated)
+    earned = certify(fit.activation, fit.spec, fit.kernel)
+    if wrong := differences(fit.certificate, earned):
+        raise EmbactError("certificate", got=wrong, allowed="what the kernel earns")
+    if not meets(fit):
+        raise EmbactError("limits", got=fit.limits, allowed="limits that the kernel meets")
+    if fit.candidate.segments:
+        codes = fit.spec.input.codes()
+        line = line_values(fit.candidate.segments, codes)
+        clamped = np.clip(line, earned.output_min, earned.output_max)
+        ends = [(s.first, s.last) for s in fit.candidate.segments]
+        starts, follows = [codes[0], *(last + 1 for _, last in ends)], [*(f for f, _ in ends)]
+        covered = starts == [*follows, codes[-1] + 1]
+        if not covered or not np.array_equal(clamped, fit.kernel.outputs):
+            raise EmbactError("segments", allowed="the ones that give the kernel's outputs")
+
+
+def meets(fit: Fit) -> bool:
+    """Return whether a fit's error and tables are within its limits."""
+    most = fit.limits.max_bytes
+    small = most is None or fit.kernel.table_bytes <= most
+    return small and fit.certificate.max_error_codes <= fit.limits.max_error

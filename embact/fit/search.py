@@ -12,7 +12,7 @@ from embact.errors import EmbactError, unknown_name
 from embact.fit.affine import affine
 from embact.fit.lut import lut
 from embact.fit.pwl import pwl
-from embact.fit.record import Candidate, Fit, Limits
+from embact.fit.record import Candidate, Fit, Limits, meets
 from embact.ir import Op
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def fit(
     """
     limits = limits or Limits()
     found = list(candidates(activation, spec, limits, family))
-    meeting = [one for one in found if _meets(one, limits)]
+    meeting = [one for one in found if meets(one)]
     if not meeting:
         reached = "; ".join(
             f"{one.family} {one.certificate.max_error_codes} codes, {one.kernel.table_bytes} bytes"
@@ -92,11 +92,6 @@ def fit(
             allowed=reached or f"nothing: {family} does not apply here; try --family {AUTO}",
         )
     return min(meeting, key=_price)
-
-
-def _meets(one: Fit, limits: Limits) -> bool:
-    fits = limits.max_bytes is None or one.kernel.table_bytes <= limits.max_bytes
-    return fits and one.certificate.max_error_codes <= limits.max_error
 
 
 def _price(one: Fit) -> tuple[int, int, float]:

@@ -33,7 +33,7 @@ def cache_folder() -> Path:
     import platformdirs
 
     chosen = os.environ.get("EMBACT_CACHE_DIR")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("embact"))
+    return Path(chosen or platformdirs.user_cache_dir("embact")).absolute()
 
 
 def extension(
@@ -60,9 +60,31 @@ def extension(
     if module_name in sys.modules:
         return sys.modules[module_name]
     target = cache_folder() / "host" / (module_name + _suffix())
-    if not target.exists():
-        _build(compiler, target, cdef, sources, flags)
-    return load(module_name, target)
+    try:
+        if not _is_whole(target):
+            _build(compiler, target, cdef, sources, flags)
+        return load(module_name, target)
+    except (OSError, ImportError) as error:
+        raise EmbactError(
+            "compiled kernels cannot be built or loaded",
+            got=error,
+            allowed="a cache folder that can be written, see $EMBACT_CACHE_DIR",
+            where=str(target.parent),
+        ) from None
+
+
+def _is_whole(target: Path) -> bool:
+    """Return whether an extension is in the cache as it was built: its digest lies beside it."""
+    digest = _digest_file(target)
+    return (
+        target.is_file()
+        and digest.is_file()
+        and hashlib.sha256(target.read_bytes()).hexdigest() == digest.read_text("utf-8")
+    )
+
+
+def _digest_file(target: Path) -> Path:
+    return target.with_name(target.name + ".sha256")
 
 
 def _suffix() -> str:
@@ -122,4 +144,9 @@ def _build(
             ["-bundle", "-undefined", "dynamic_lookup"] if sys.platform == "darwin" else ["-shared"]
         )
         run_tool([*common, *shared, *objects, "-o", target.name], what="C linker", cwd=work)
-        (work / target.name).replace(target)
+        built = work / target.name
+        if not built.is_file():
+            raise EmbactError("C linker wrote nothing", got=compiler.command[0])
+        _digest_file(built).write_text(hashlib.sha256(built.read_bytes()).hexdigest(), "utf-8")
+        built.replace(target)
+        _digest_file(built).replace(_digest_file(target))

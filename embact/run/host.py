@@ -6,6 +6,7 @@ module must not know activations or errors: a compiled function is right or wron
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,10 @@ embact_run embact_kernel(int32_t index);
 
 GUARD_BYTES = 64
 GUARD = 0x5A
-LENGTHS = (0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 67)
+LENGTHS = (-7, -1, 0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 67, 100, 257, 1021)
+"""Sizes to call a function with, besides the whole domain; nothing is done for one below 1."""
+OFFSETS = (0, 1, 3)
+"""Elements by which addresses are moved."""
 
 
 @dataclass(frozen=True)
@@ -102,46 +106,55 @@ def compile_header(
 def observe(compiled: HostKernels, name: str, kernel: Kernel) -> NDArray[Any]:
     """Return a compiled function's outputs on all inputs, after calling it in every awkward way.
 
-    Short and odd lengths, addresses aligned to one element only, in place where the widths agree,
-    and bytes before and after the output that must survive. Raises EmbactError if any of that
-    changes a result or a guard byte; the outputs themselves are for the caller to compare.
+    Short, odd, large and negative sizes, addresses aligned to one element only, in place where the
+    widths agree, with bytes around the output that must survive and inputs that must stay. Raises
+    EmbactError if any of that changes a result, a guard byte or an input; the outputs themselves
+    are for the caller to compare.
     """
-    codes = all_codes(kernel.input_bits)
-    outputs = compiled.run(name, codes)
-    plain = np.dtype(f"int{kernel.input_bits}"), np.dtype(f"int{kernel.output_bits}")
-    for length in LENGTHS:
-        for offset in (0, 1, 3):
-            for in_place in (False, True) if plain[0] == plain[1] else (False,):
-                start = (length * 37 + offset * 101) % (codes.size - length)
-                part = slice(start, start + length)
-                what = f"length {length}, offset {offset}{', in place' if in_place else ''}"
-                got = _guarded(
-                    compiled, name, codes[part].astype(plain[0]), offset, in_place=in_place
-                )
-                if got is None:
-                    raise EmbactError(f"{name} writes outside its output", got=what)
-                if not np.array_equal(got, outputs[part]):
-                    raise EmbactError(f"{name} depends on how it is called", got=what)
+    codes = all_codes(kernel.input_bits).astype(f"int{kernel.input_bits}")
+    ways = (False, True) if kernel.input_bits == kernel.output_bits else (False,)
+    outputs = _guarded(compiled, name, codes, Call(codes.size))
+    for call in itertools.starmap(Call, itertools.product(LENGTHS, OFFSETS, ways)):
+        start = (call.size * 37 + call.offset * 101) % codes.size
+        part, expected = (
+            np.resize(np.roll(array, -start), max(call.size, 0)) for array in (codes, outputs)
+        )
+        if not np.array_equal(_guarded(compiled, name, part, call), expected):
+            raise EmbactError(f"{name} depends on how it is called", got=call)
     return outputs
 
 
-def _guarded(
-    compiled: HostKernels, name: str, source: NDArray[Any], offset: int, *, in_place: bool
-) -> NDArray[Any] | None:
-    """Return the outputs of one call between guard bytes, or None if a guard byte changed."""
+@dataclass(frozen=True)
+class Call:
+    """A way to call a function. offset: elements by which both addresses are moved."""
+
+    size: int
+    offset: int = 0
+    in_place: bool = False
+
+    def __str__(self) -> str:
+        place = ", in place" if self.in_place else ""
+        return f"size {self.size}, offset {self.offset}{place}"
+
+
+def _guarded(compiled: HostKernels, name: str, source: NDArray[Any], call: Call) -> NDArray[Any]:
+    """Return the outputs of one call, or raise EmbactError if it touches anything else."""
     out_type = np.dtype(f"int{compiled.functions[name][2]}")
-    before = GUARD_BYTES + offset * out_type.itemsize
+    before = GUARD_BYTES + call.offset * out_type.itemsize
     used = source.size * out_type.itemsize
     memory = np.full(before + used + GUARD_BYTES, GUARD, dtype=np.uint8)
     # one spare element, so that the view of an empty call still has an address
     view = memory[before : before + used + out_type.itemsize].view(out_type)
-    moved = np.empty(source.size + offset + 1, dtype=source.dtype)[offset:]
+    moved = np.full(source.size + call.offset + 1, GUARD, dtype=source.dtype)[call.offset :]
     moved[: source.size] = source
-    if in_place:
+    if call.in_place:
         view[: source.size] = source
-    compiled.call(name, view if in_place else moved, view, source.size)
-    guards = np.concatenate([memory[:before], memory[before + used :]])
-    return view[: source.size].copy() if np.all(guards == GUARD) else None
+    compiled.call(name, view if call.in_place else moved, view, call.size)
+    if not np.all(np.concatenate([memory[:before], memory[before + used :]]) == GUARD):
+        raise EmbactError(f"{name} writes outside its output", got=call)
+    if not np.array_equal(moved[: source.size], source):
+        raise EmbactError(f"{name} writes to its input", got=call)
+    return view[: source.size].copy()
 
 
 def check(compiled: HostKernels, name: str, kernel: Kernel) -> str | None:

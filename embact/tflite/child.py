@@ -6,10 +6,6 @@ module must not know what the outputs are compared with.
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from embact.certify import first_difference
 from embact.emit.header import emit_header
 from embact.errors import EmbactError
-from embact.run.build import cache_folder
-from embact.run.host import HostKernels, compile_header
+from embact.run.child import ending, run_child
+from embact.tflite.compiled import compile_placed
 from embact.tflite.data import input_ports
 from embact.tflite.placement import kernels_of
 from embact.tflite.runtime import check_resolver, find_runtime
@@ -58,19 +53,27 @@ class Outputs:
 
 
 def run_model(
-    model: Model, data: Data, placements: Sequence[Placement], *, runner: Runner | None = None
+    model: Model,
+    data: Data,
+    placements: Sequence[Placement],
+    *,
+    runner: Runner | None = None,
+    header: str | None = None,
 ) -> Outputs:
     """Return the outputs of a model on data, in a child process, with kernels at the placements.
 
-    Every kernel's C is first compared with its definition on all inputs.
+    header: the C of the kernels; emitted now if it is not given. Every kernel's C is first compared
+    with its definition on all inputs.
     """
     runner = runner or Runner()
     check_resolver(runner.resolver)
-    version = find_runtime(
-        runner.runtime
-    ).version  # or how to install it, before compiling anything
+    # or how to install it, before anything is compiled
+    version = find_runtime(runner.runtime).version
     batch = input_ports(model)[0].batch
-    compiled = _compiled(placements) if placements else None
+    compiled = None
+    if placements:
+        text = emit_header(kernels_of(placements)) if header is None else header
+        compiled, _ = compile_placed(placements, text)
     with tempfile.TemporaryDirectory(prefix="embact-") as name:
         folder = Path(name)
         job = Job(
@@ -106,18 +109,6 @@ def run_model(
     return Outputs(result.runtime, arrays)
 
 
-def _compiled(placements: Sequence[Placement]) -> HostKernels:
-    """Return the kernels compiled, after comparing them with their definitions."""
-    kernels = kernels_of(placements)
-    widths = {name: (fit.spec.input.bits, fit.spec.output.bits) for name, fit in kernels.items()}
-    compiled = compile_header(emit_header(kernels), widths)
-    for name, fit in kernels.items():
-        outputs = compiled.run(name, fit.spec.input.codes())
-        if difference := first_difference(fit.kernel, outputs):
-            raise EmbactError(f"compiled {name} differs from its definition", got=difference)
-    return compiled
-
-
 def _claim(one: Placement) -> KernelClaim:
     return KernelClaim(
         function=one.function,
@@ -139,50 +130,24 @@ def _filled(array: NDArray[Any], batch: int) -> NDArray[Any]:
 def _run_child(job: Job, job_file: Path, timeout_s: float, version: str) -> Result:
     """Run a job in a new process and return its result."""
     job_file.write_bytes(msgspec.json.encode(job))
-    # the same modules as here, in the same order, whatever the user's folder holds
-    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - a string
-    cache = str(cache_folder().absolute())
-    environment = {**os.environ, "PYTHONPATH": path, "EMBACT_CACHE_DIR": cache}
-    command = [sys.executable, "-m", "embact.tflite.worker", str(job_file)]
-    try:
-        done = subprocess.run(
-            command,
-            env=environment,
-            cwd=job_file.parent,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
+    done = run_child("embact.tflite.worker", job_file, timeout_s)
+    if done is None:
         raise EmbactError(
             "the model took too long",
             got=f"over {timeout_s:g} s",
             allowed="a longer timeout or less data",
             where=job.where,
-        ) from None
+        )
     if done.returncode:
-        raise _death(job, version, done.returncode, done.stderr)
+        stage = Path(job.stage).read_text("utf-8") if Path(job.stage).exists() else "starting"
+        raise EmbactError(
+            f"{version} {'crashed' if done.returncode < 0 else 'failed'} in {stage}",
+            got=ending(done),
+            allowed="a model that the stock runtime can run",
+            where=job.where,
+        )
     result = msgspec.json.decode(Path(job.result).read_bytes(), type=Result)
     if result.error:
         what, got, allowed, where = result.error
         raise EmbactError(what, got=got, allowed=allowed, where=where)
     return result
-
-
-def _death(job: Job, version: str, status: int, printed: str) -> EmbactError:
-    """Return the error for a child that did not come back."""
-    stage = Path(job.stage).read_text("utf-8") if Path(job.stage).exists() else "starting"
-    if status < 0:
-        return EmbactError(
-            f"{version} crashed in {stage}",
-            got=signal.Signals(-status).name,
-            allowed="a model that the stock runtime can run",
-            where=job.where,
-        )
-    last = next((line for line in reversed(printed.splitlines()) if line.strip()), "")
-    return EmbactError(
-        f"running {stage} failed", got=f"exit status {status}: {last}", where=job.where
-    )

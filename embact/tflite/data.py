@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -116,6 +117,12 @@ def _ports(model: Model, side: str, indices: list[int]) -> tuple[Port, ...]:
     return tuple(ports)
 
 
+MAX_RANDOM = 1_000_000
+
+DAMAGED = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""What numpy raises for files that are no .npz, or are damaged or far too large."""
+
+
 def load_data(path: str | os.PathLike[str], model: Model) -> Data:
     """Return the samples of an .npz file for a model, by the rules at the top of this module.
 
@@ -130,7 +137,7 @@ def load_data(path: str | os.PathLike[str], model: Model) -> Data:
             if isinstance(stored, np.ndarray):
                 raise EmbactError("data", got="a single array", allowed="an .npz file", where=where)
             arrays = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         got = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise EmbactError(
             "cannot read the data", got=got, allowed="an .npz file", where=where
@@ -165,10 +172,10 @@ def _codes(arrays: Mapping[str, Any], name: str, port: Port, where: str) -> NDAr
     if np.issubdtype(x.dtype, np.floating) and scale is None:
         return _quantised(x.astype(np.float64), name, port, where)
     if np.issubdtype(x.dtype, np.integer) and scale is not None:
-        factor = np.asarray(scale, dtype=np.float64)
-        if factor.size != 1 or not 0 < factor.item() < math.inf:
+        factor = np.asarray(scale)
+        if factor.size != 1 or factor.dtype.kind not in "fiu" or not 0 < factor.item() < math.inf:
             raise EmbactError(f"{name}_scale", got=scale, allowed="one number > 0", where=where)
-        return _quantised(x * factor.item(), name, port, where)
+        return _quantised(x * float(factor.item()), name, port, where)
     if x.dtype == np.dtype(port.dtype) and scale is None:
         return x
     raise EmbactError(
@@ -215,10 +222,10 @@ def _labels(arrays: Mapping[str, Any], samples: int, where: str) -> NDArray[np.i
 def random_data(model: Model, samples: int, seed: int = 0) -> Data:
     """Return samples drawn evenly from all codes of the model's inputs (floats: from -1..1).
 
-    Raises EmbactError unless samples is at least 1.
+    Raises EmbactError for none, or for more than MAX_RANDOM samples.
     """
-    if samples < 1:
-        raise EmbactError("number of random samples", got=samples, allowed=">= 1")
+    if not 1 <= samples <= MAX_RANDOM:
+        raise EmbactError("number of random samples", got=samples, allowed=f"1..{MAX_RANDOM}")
     generator = np.random.default_rng(seed)
     inputs: list[NDArray[Any]] = []
     for port in input_ports(model):

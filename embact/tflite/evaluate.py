@@ -51,19 +51,21 @@ class Evaluation:
     difference_unit: str
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - the last three are options
     model: Model,
     placements: Sequence[Placement],
     data: Data,
     *,
     runner: Runner | None = None,
     stock: Model | None = None,
+    header: str | None = None,
 ) -> Evaluation:
     """Run a model on data, stock and with its kernels, and return what differs.
 
     model: as it came, or converted, with the placements of its operators (``kernels_beside``).
-    stock: what to compare with; a model that is not converted is its own. Raises EmbactError if the
-    runtime refuses or crashes, time runs out, or a kernel's compiled C is not its definition.
+    stock: what to compare with; a model that is not converted is its own. header: the C of the
+    kernels; emitted now if it is not given. Raises EmbactError if the runtime refuses or crashes or
+    time runs out, and CheckFailed if a kernel's compiled C is not its definition.
     """
     runner = runner or Runner()
     if not placements:
@@ -72,7 +74,7 @@ def evaluate(
         stock = model
     if stock is not None:
         _require_same_ports(model, stock)
-    after = run_model(model, data, placements, runner=runner)
+    after = run_model(model, data, placements, runner=runner, header=header)
     before = None if stock is None else run_model(stock, data, (), runner=runner)
     chosen = _decisions(model, data, after)
     chosen_before = None if before is None else _decisions(model, data, before)

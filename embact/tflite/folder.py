@@ -21,9 +21,10 @@ from embact import __version__
 from embact.certify import Certificate, certify
 from embact.emit.header import emit_header
 from embact.errors import EmbactError
+from embact.files import read_text
 from embact.fit.record import Fit, fit_json, fit_of_json
 from embact.grid import Grid, QuantSpec
-from embact.tflite.convert import convert, converted_operators, read_options
+from embact.tflite.convert import PREFIX, convert, converted_operators, read_options
 from embact.tflite.model import elements_of, items, tensor_grid, text
 from embact.tflite.placement import Placement, kernels_of
 from embact.tflite.sites import Site
@@ -100,7 +101,7 @@ def write_conversion(
     name = Path(model.where).stem + ".tflite"
     files: dict[str, bytes] = {
         name: converted,
-        HEADER: _header(kernels).encode(),
+        HEADER: emit_header(kernels).encode(),
         **{f"{KERNELS}/{function}.json": fit_json(f).encode() for function, f in kernels.items()},
         REPORT: msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n",
     }
@@ -131,14 +132,6 @@ def _write_folder(target: Path, files: Mapping[str, bytes]) -> None:
             allowed="a new folder in an existing one that you may write to",
             where=str(target),
         ) from None
-
-
-def _header(kernels: Mapping[str, Fit]) -> str:
-    """Return the header; its guard is made from the kernels, so headers of two models differ."""
-    digests = "".join(f"{name} {fit.kernel.digest}\n" for name, fit in kernels.items())
-    return emit_header(
-        kernels, f"embact_kernels_{hashlib.sha256(digests.encode()).hexdigest()[:8]}"
-    )
 
 
 def _report(
@@ -176,6 +169,11 @@ def site_report(placement: Placement) -> SiteReport:
     )
 
 
+def header_beside(model: Model) -> str:
+    """Return the header that was written beside a converted model, as it is now."""
+    return read_text(Path(model.where).parent / HEADER)
+
+
 def kernels_beside(model: Model) -> tuple[Placement, ...]:
     """Return the placements of a converted model, from the kernels folder beside it.
 
@@ -201,6 +199,8 @@ def _placed(model: Model, index: int, name: str, node: Tree) -> Placement:
             allowed="the kernels folder that was written beside the model",
             where=where,
         ) from None
+    if name != PREFIX + fit.activation.name:
+        raise EmbactError("kernel of another activation", got=fit.activation.name, where=where)
     if fit.kernel.digest != digest:
         raise EmbactError("kernel", got=fit.kernel.digest, allowed=str(digest), where=where)
     spec = _spec(model, node, fit, where)

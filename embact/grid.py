@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 SCALE_MIN = 2.0**-126
 """The smallest normal float32: TFLite stores every scale as a float32."""
-SCALE_END = 2.0**128
-"""Float32 overflows here."""
+SCALE_END = 2.0**128 - 2.0**103
+"""From here on rounding to float32 overflows."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,8 @@ def grid_of_range(low: float, high: float, bits: int) -> Grid:
     has zero point -1. int16 is symmetric: zero point 0 and scale max(|low|, |high|)/32767. Source:
     the TFLite 8-bit and 16x8 quantisation specifications, and GetAsymmetricQuantizationParams.
 
-    >>> grid_of_range(0.0, 25.5, 8)
-    Grid(scale=0.1, zero_point=-128, bits=8)
+    >>> grid_of_range(0.0, 127.5, 8)
+    Grid(scale=0.5, zero_point=-128, bits=8)
     """
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise EmbactError("range", got=f"{low}:{high}", allowed="LOW:HIGH, finite, LOW < HIGH")

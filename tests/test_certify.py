@@ -123,7 +123,7 @@ def test_a_wrong_kernel_is_certified_as_wrong_as_it_is():
         ("identity", {}, QuantSpec(Grid(1, 9, 8), Grid(2, -4, 8)), {10: -3, 8: -5}),
         ("relu", {}, QuantSpec(Grid(0.25, 0, 8), Grid(0.5, -128, 8)), {1: -127, 3: -126, -1: -128}),
         ("leaky_relu", {"alpha": 0.5}, QuantSpec(Grid(1, 0, 8), Grid(1, 0, 8)), {-1: -1, -3: -2}),
-        ("hard_swish", {}, QuantSpec(Grid(1, 0, 16), Grid(2 / 3, 0, 16)), {-1: -1, 1: 1}),
+        ("hard_swish", {}, QuantSpec(Grid(0.5, 0, 16), Grid(0.75, 0, 16)), {-3: -1, 3: 2}),
     ],
 )
 def test_exact_ties_round_away_from_real_zero(name, parameters, spec, ties):
@@ -146,7 +146,7 @@ def near_tie_codes(sign=1, zero_point=0):
 
 @pytest.mark.parametrize("sign", [1, -1])
 def test_the_oracle_decides_where_float64_cannot_up_to_the_ends_of_the_codes(sign):
-    for zero_point in range(0, -128 * sign, -sign):
+    for zero_point in range(0, -127 * sign, -sign):
         truth = ideal(*near_ties(sign, zero_point))
         assert truth.codes.tolist() == near_tie_codes(sign, zero_point)
         assert truth.oracle_points > 0

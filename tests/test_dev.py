@@ -335,3 +335,10 @@ def test_constraints_pin_exactly_and_name_no_index():
     pins = [line.partition("#")[0].strip() for line in lines]
     assert all("==" in pin for pin in pins if pin)
     assert not any(line.lstrip().startswith("-") or "://" in line for line in lines)
+
+
+def test_a_python_without_c_headers_is_refused_before_anything_is_installed(dev, tmp_path):
+    with pytest.raises(dev.DevError, match=r"Python\.h.*python3-dev"):
+        dev.require_headers(tmp_path)
+    (tmp_path / "Python.h").write_text("")
+    dev.require_headers(tmp_path)

@@ -26,6 +26,7 @@ ROWS = [
     {"tflite"},
     {"demo"},
     {"cli"},
+    {"__main__"},
 ]
 """A module imports from rows above its own, or from its own sub-package."""
 

@@ -26,6 +26,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -158,6 +159,7 @@ def prepare(project: Project, extras: Sequence[str]) -> None:
     """Afterwards .venv holds embact with these extras, and there is a C compiler."""
     compiler = find_compiler(os.environ)
     print(f"C compiler: {compiler or 'the ziglang wheel, as PATH has none'}", flush=True)
+    require_headers(Path(sysconfig.get_path("include")))
     requirements = ["-e", f".[{','.join(extras)}]" if extras else "."]
     if compiler is None:
         requirements.append("ziglang")
@@ -258,6 +260,15 @@ def require_python(version: Sequence[int]) -> None:
     if tuple(version) < OLDEST_PYTHON:
         raise DevError(
             f"embact needs Python 3.10 or newer, and {sys.executable} is {version[0]}.{version[1]}"
+        )
+
+
+def require_headers(include: Path) -> None:
+    """Raise DevError if this Python came without the C headers that compiled kernels include."""
+    if not (include / "Python.h").exists():
+        raise DevError(
+            f"{sys.executable} lacks its C headers ({include / 'Python.h'}); install python3-dev "
+            "(Debian, Ubuntu) or a Python that has them"
         )
 
 

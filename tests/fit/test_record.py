@@ -123,6 +123,13 @@ TAMPERED = [
     (("limits", "slope_bits"), True, ["not a kernel file", "slope_bits"]),
     (("table_bytes",), 1, ["table bytes"]),
     (("segments", 0, "slope"), "3", ["not a kernel file", "slope"]),
+    (("segments", 0, "slope"), 99, ["segments", "give the kernel's outputs"]),
+    (("segments", 3, "last"), 0, ["segments"]),
+    (("segments", 6, "last"), 126, ["segments"]),
+    (("segments", 0, "first"), -127, ["segments"]),
+    (("limits", "max_error"), 0, ["limits that the kernel meets"]),
+    (("limits", "max_bytes"), 3, ["limits that the kernel meets"]),
+    (("family",), "no family", ["name of a family"]),
     (("parameters",), {"segments": "7"}, ["not a kernel file"]),
 ]
 
@@ -145,6 +152,11 @@ def test_another_machines_last_bits_are_accepted_and_kept(document, key):
     text = put(document, ("certificate", key), value)
     assert getattr(fit_of_json(text).certificate, key) == value
     assert json.loads(fit_json(fit_of_json(text))) == json.loads(text)
+
+
+def test_what_was_seen_on_another_machine_is_not_taken_over(document):
+    text = put(document, ("certificate", "checked_on"), ["definition", "host-c", "cortex-m55"])
+    assert fit_of_json(text).certificate.checked_on == ("definition",)
 
 
 def test_every_missing_field_is_refused(refuses, document):

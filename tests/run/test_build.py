@@ -61,7 +61,7 @@ def test_the_second_use_compiles_nothing(logged, cached):
     first = extension("once", CDEF, sources(1))
     calls, files = logged(), cached()
     assert len(calls) == 3  # the source, cffi's glue, the link
-    assert len([name for name in files if name.startswith("cache/host/_embact_once_")]) == 1
+    assert len([name for name in files if name.startswith("cache/host/_embact_once_")]) == 2
     assert extension("once", CDEF, sources(1)) is first
     assert again_in_a_new_process("once", 1) == "1\n"
     assert (logged(), cached()) == (calls, files)
@@ -126,6 +126,25 @@ def test_after_a_failure_the_corrected_source_works(logged, refuses):
     with refuses("C compiler failed"):
         extension("again", CDEF, sources("oops"))
     assert extension("again", CDEF, sources(6)).lib.answer() == 6
+
+
+@pytest.mark.parametrize("damage", ["", "truncated", None])
+def test_a_damaged_extension_in_the_cache_is_built_anew(logged, tmp_path, damage):
+    again_in_a_new_process("damaged", 8)
+    (built,) = (tmp_path / "cache").rglob("_embact_damaged_*.so")
+    if damage is None:
+        built.unlink()
+    else:
+        built.write_text(damage)
+    assert again_in_a_new_process("damaged", 8) == "8\n"
+    assert len(logged()) == 6
+
+
+def test_a_cache_that_cannot_be_written_is_refused(monkeypatch, tmp_path, refuses):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("EMBACT_CACHE_DIR", str(tmp_path / "file"))
+    with refuses("cannot be built", "$EMBACT_CACHE_DIR", str(tmp_path / "file")):
+        extension("nowhere", CDEF, sources(9))
 
 
 def test_the_user_may_choose_the_cache(monkeypatch, tmp_path):

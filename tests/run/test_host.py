@@ -50,12 +50,24 @@ WRONG = {
         f"{RIGHT}\nif (size == 0) {{ output[0] = 3; }}",
         "writes outside its output",
     ),
+    "writes to its input": (
+        f"{RIGHT}\nif (size > 9) {{ ((int8_t *)(uintptr_t)input)[3] = 0; }}",
+        "writes to its input",
+    ),
+    "writes though the size is negative": (
+        f"{RIGHT}\nif (size < 0) {{ output[0] = 3; }}",
+        "writes outside its output",
+    ),
+    "overflows at large sizes": (
+        f"for (int8_t i = 0; i < (size > 100 ? 100 : size); ++i) {{ {NEGATE} }}",
+        "depends on how it is called",
+    ),
     "leaves the tail": (
         f"for (int32_t i = 0; i < size - size % 4; ++i) {{ {NEGATE} }}",
         "depends on how it is called",
     ),
     "another result for odd sizes": (
-        f"{RIGHT}\nif (size % 2 != 0) {{ output[size - 1] ^= 1; }}",
+        f"{RIGHT}\nif (size > 0 && size % 2 != 0) {{ output[size - 1] ^= 1; }}",
         "depends on how it is called",
     ),
     "another result when not aligned": (
@@ -77,7 +89,7 @@ def test_a_right_function_passes():
 
 @pytest.mark.parametrize(("body", "said"), WRONG.values(), ids=WRONG)
 def test_a_function_that_is_wrong_in_some_calls_is_caught(refuses, body, said):
-    with refuses("f ", said, "length "):
+    with refuses("f ", said):
         observe(compiled(body), "f", NEGATED)
 
 

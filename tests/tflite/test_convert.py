@@ -179,7 +179,9 @@ def test_headers_of_different_models_do_not_hide_each_other(build, tmp_path, pla
         model = build.one_op(op, elements=4)
         done = write_conversion(tmp_path / op, model, placed(model))
         guards |= {
-            line for line in done.header.read_text().split("\n") if "#ifndef EMBACT_KER" in line
+            line
+            for line in done.header.read_text().split("\n")
+            if line.startswith("#ifndef EMBACT_") and line.endswith("_H")
         }
     assert len(guards) == 2
 

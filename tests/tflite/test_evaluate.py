@@ -236,7 +236,7 @@ def test_a_crash_in_the_child_is_an_error_that_names_the_signal(
 def test_a_child_that_leaves_early_is_an_error(build, placed, tmp_path):
     model = build.one_op("TANH", elements=4)
     job = job_with(tmp_path, model, placed(model), compiled_body("_Exit(7);"))
-    with pytest.raises(EmbactError, match="running the model failed: got exit status 7"):
+    with pytest.raises(EmbactError, match="failed in the model: got exit status 7"):
         _run_child(job, tmp_path / "job.json", 60, "litert 1.2")
 
 

@@ -179,8 +179,11 @@ def requantize(
     values: int64 arrays whose elements times 2**max(shift, 0) fit int32.
     single: one rounding, ``(x * m + 2**(s - 1)) >> s`` with s = 31 - shift (ties upwards).
     double: SaturatingRoundingDoublingHighMul, then RoundingDivideByPOT (ties away from zero at the
-    second step). Source: gemmlowp fixedpoint.h and TFLite's MultiplyByQuantizedMultiplier.
+    second step). Raises EmbactError unless shift is in -31..30. Source: gemmlowp fixedpoint.h and
+    TFLite's MultiplyByQuantizedMultiplier.
     """
+    if not -31 <= shift <= 30:
+        raise EmbactError("shift of a multiplier", got=shift, allowed="-31..30")
     if rounding == "single":
         total = 31 - shift
         return (values * multiplier + (1 << (total - 1))) >> total

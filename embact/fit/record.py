@@ -184,8 +184,8 @@ def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
     if kernel.digest != record.digest:
         raise EmbactError(
             "kernel does not match its digest",
-            got=kernel.digest,
-            allowed=record.digest,
+            got=record.digest,
+            allowed=kernel.digest,
             where=where,
         )
     spec = record.quantisation

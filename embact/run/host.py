@@ -1,7 +1,7 @@
 """Kernels on this machine: compile a header and call its functions on numpy arrays.
 
 What the C computes is compared with the kernel's definition for equality, on every input. This
-module must not know activations or errors: a compiled function is right or wrong, never close.
+module must not know activations or budgets: a compiled function is right or wrong, never close.
 """
 
 from __future__ import annotations

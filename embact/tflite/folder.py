@@ -125,13 +125,14 @@ def _write_folder(target: Path, files: Mapping[str, bytes]) -> None:
             (partial / name).write_bytes(content)
         partial.rename(target)
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise EmbactError(
             "cannot write the output folder",
             got=error.strerror,
             allowed="a new folder in an existing one that you may write to",
             where=str(target),
         ) from None
+    finally:  # also when the user interrupts; nothing is there after the rename
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _report(

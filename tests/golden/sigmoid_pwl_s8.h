@@ -12,9 +12,8 @@
 
 #include <stdint.h>
 
-#if (-1 >> 1) != -1
-#error "embact needs a compiler whose right shift of a negative integer is arithmetic"
-#endif
+/* An array of negative size, and so an error, where a right shift of a negative is not arithmetic. */
+typedef char embact_needs_arithmetic_right_shift[((int32_t)-1 >> 1) == -1 ? 1 : -1];
 
 /* Define before including to place the constant tables, e.g. __attribute__((section(".dtcm"))). */
 #ifndef EMBACT_TABLE_SECTION

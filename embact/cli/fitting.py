@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embact.cli import show
-from embact.cli.options import read_activation, read_spec
+from embact.cli.options import (
+    Family,
+    Json,
+    MaxBytes,
+    MaxError,
+    SlopeBits,
+    read_activation,
+    read_spec,
+)
 from embact.errors import EmbactError
 
 if TYPE_CHECKING:
     from embact.fit.record import Fit
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Scale = Annotated[float | None, typer.Option(metavar="SCALE", help="Real value of one code.")]
 ZeroPoint = Annotated[int | None, typer.Option(metavar="CODE", help="Code of real 0; default 0.")]
 
@@ -88,19 +95,10 @@ def fit(
     in_zero_point: ZeroPoint = None,
     out_scale: Scale = None,
     out_zero_point: ZeroPoint = None,
-    family: Annotated[
-        str,
-        typer.Option(metavar="FAMILY", help="affine, lut, pwl; auto takes the fewest operations."),
-    ] = "auto",
-    max_error: Annotated[
-        int, typer.Option(metavar="CODES", help="Largest distance to the correctly rounded code.")
-    ] = 1,
-    max_bytes: Annotated[
-        int | None, typer.Option(metavar="BYTES", help="Largest size of the tables.")
-    ] = None,
-    slope_bits: Annotated[
-        int, typer.Option(metavar="8|16", help="Width of the slopes of pwl.")
-    ] = 16,
+    family: Family = "auto",
+    max_error: MaxError = 1,
+    max_bytes: MaxBytes = None,
+    slope_bits: SlopeBits = 16,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the kernel as JSON.")
     ] = None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embact.cli import show
+from embact.cli.options import Family, Json, MaxBytes, MaxError, SlopeBits
 from embact.errors import EmbactError
 
 if TYPE_CHECKING:
@@ -22,15 +23,7 @@ if TYPE_CHECKING:
     from embact.tflite.placement import Placement
     from embact.tflite.sites import Findings, Site
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.tflite", help="int8 or int16 model.")]
-FAMILY_HELP = "affine, lut, pwl; auto takes the fewest operations."
-MAX_ERROR_HELP = "Largest distance to the correctly rounded code."
-Family = Annotated[str, typer.Option(metavar="FAMILY", help=FAMILY_HELP)]
-MaxError = Annotated[int, typer.Option(metavar="CODES", help=MAX_ERROR_HELP)]
-MaxBytes = Annotated[
-    int | None, typer.Option(metavar="BYTES", help="Largest size of one kernel's tables.")
-]
 
 
 def register(app: typer.Typer) -> None:
@@ -116,9 +109,7 @@ def convert(
     family: Family = "auto",
     max_error: MaxError = 1,
     max_bytes: MaxBytes = None,
-    slope_bits: Annotated[
-        int, typer.Option(metavar="8|16", help="Width of the slopes of pwl.")
-    ] = 16,
+    slope_bits: SlopeBits = 16,
     json: Json = False,
 ) -> None:
     """Write a copy of a model with one custom op for each activation, and the C of its kernels.
@@ -211,13 +202,15 @@ def evaluate_model(
     runtime: Annotated[
         str, typer.Option(metavar="litert|tflite-runtime", help="Which stock interpreter.")
     ] = "litert",
-    family: Annotated[str | None, typer.Option(metavar="FAMILY", help=FAMILY_HELP)] = None,
+    family: Annotated[
+        str | None, typer.Option(metavar="FAMILY", help="As for `convert`; default auto.")
+    ] = None,
     max_error: Annotated[
-        int | None, typer.Option(metavar="CODES", help=MAX_ERROR_HELP + " Default 1.")
+        int | None, typer.Option(metavar="CODES", help="As for `convert`; default 1.")
     ] = None,
     max_bytes: MaxBytes = None,
     slope_bits: Annotated[
-        int | None, typer.Option(metavar="8|16", help="Width of the slopes of pwl. Default 16.")
+        int | None, typer.Option(metavar="8|16", help="As for `convert`; default 16.")
     ] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For each run.")] = 300.0,
     json: Json = False,

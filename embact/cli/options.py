@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from embact.errors import EmbactError
 
@@ -11,6 +13,18 @@ if TYPE_CHECKING:
     from embact.grid import Grid, QuantSpec
 
 DTYPES = {"int8": 8, "int16": 16}
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Family = Annotated[
+    str, typer.Option(metavar="FAMILY", help="affine, lut, pwl; auto takes the fewest operations.")
+]
+MaxError = Annotated[
+    int, typer.Option(metavar="CODES", help="Largest distance to the correctly rounded code.")
+]
+MaxBytes = Annotated[
+    int | None, typer.Option(metavar="BYTES", help="Largest size of one kernel's tables.")
+]
+SlopeBits = Annotated[int, typer.Option(metavar="8|16", help="Width of the slopes of pwl.")]
 
 
 def number(text: str, what: str) -> float:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -213,3 +215,93 @@ def test_list_names_every_activation_and_family(embact):
     assert {"sigmoid", "gelu", "sqnl", "softsign", "hard_sigmoid_02"} <= names
     plain = embact("list").stdout
     assert all(name in plain for name in names)
+
+
+def test_text_in_a_kernel_file_never_reaches_c(embact, tmp_path):
+    fitted(embact)
+    document = json.loads((tmp_path / "k.json").read_text("utf-8"))
+    document["family"] = "lut */ int injected = 42; /*"
+    (tmp_path / "k.json").write_text(json.dumps(document), "utf-8")
+    for words in (("verify", "k.json"), ("emit", "k.json", "--out", "inc")):
+        done = embact(*words)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "family" in done.stderr
+    assert not (tmp_path / "inc").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("*(volatile int8_t *)0 = 1;", "SIGSEGV"),
+        ("output[size] = 0;", "writes outside its output"),
+        ("if (size == 65) return;", "depends on how it is called"),
+    ],
+)
+def test_verify_survives_any_header_and_says_what_it_did(embact, tmp_path, line, said):
+    fitted(embact)
+    embact("emit", "k.json", "--out", ".")
+    header = tmp_path / "embact_sigmoid_s8.h"
+    text = header.read_text("utf-8")
+    header.write_text(
+        text.replace("    for (int32_t i", f"    {line}\n    for (int32_t i"), "utf-8"
+    )
+    done = embact("verify", "k.json", "--header", header.name, "--json")
+    assert done.returncode == 1
+    assert said in json.loads(done.stdout)["difference"]
+
+
+def test_verify_refuses_a_header_of_another_digest(embact, tmp_path):
+    fitted(embact)
+    embact("emit", "k.json", "--out", ".")
+    header = tmp_path / "embact_sigmoid_s8.h"
+    text = header.read_text("utf-8")
+    header.write_text(re.sub(r"(digest  )\w", r"\g<1>0", text), "utf-8")
+    done = embact("verify", "k.json", "--header", header.name)
+    assert done.returncode == 1
+    assert "digest" in done.stdout
+
+
+def test_a_header_states_no_less_than_the_error(embact, tmp_path):
+    for span in ("-8:8", "-4:4", "-6:6", "-3:5", "-1:7"):
+        document = json.loads(embact("fit", "gelu", f"--range={span}", "--json").stdout)
+        (tmp_path / "k.json").write_text(json.dumps(document), "utf-8")
+        embact("emit", "k.json", "--out", ".", "--force")
+        text = (tmp_path / "embact_gelu_s8.h").read_text("utf-8")
+        stated = float(re.search(r"and ([0-9.]+) lsb", text)[1])
+        proved = document["certificate"]["max_error_lsb"]
+        assert proved <= stated < proved + 2e-4
+
+
+USAGE = ["emit", "fit", "bogus", "fit relu --max-error x", "fit relu --bogus", "sites"]
+
+
+@pytest.mark.parametrize("words", USAGE)
+def test_words_that_cannot_be_parsed_are_one_line_and_status_2(embact, words):
+    done = embact(*words.split())
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "--help" in done.stderr
+
+
+def test_without_arguments_the_help_is_shown(embact):
+    done = embact()
+    assert done.returncode == 0
+    assert "Usage: embact" in done.stdout
+
+
+def test_a_reader_that_leaves_is_no_failure_and_a_full_disk_is(tmp_path):
+    program = f"{sys.executable} -m embact list"
+    for command, status in ((f"{program} | head -1", 0), (f"{program} > /dev/full", 2)):
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", command],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == status, done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_out_may_be_a_device(embact, tmp_path):
+    done = embact("fit", "relu", "--range=-1:1", "--out", "/dev/stdout", "--json")
+    assert done.stdout.count('"schema": 1') == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import pytest
 
@@ -106,6 +107,32 @@ def test_a_converted_model_without_its_kernels_is_refused(embact, tmp_path):
     assert "kernels" in done.stderr
 
 
+def test_options_for_fitting_are_refused_where_nothing_is_fitted(embact):
+    embact("convert", MLP, "--out", "out")
+    done = embact("eval", "out/digits_mlp_int8.tflite", "--random", "2", "--max-error", "5")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "options for fitting" in done.stderr
+
+
+def test_an_edited_header_beside_a_converted_model_is_a_check_that_failed(embact, tmp_path):
+    embact("convert", MLP, "--out", "out")
+    header = tmp_path / "out" / "embact_kernels.h"
+    text = header.read_text("utf-8")
+    header.write_text(
+        text.replace("output[i] = (int8_t)y;", "output[i] = (int8_t)(y / 2);"), "utf-8"
+    )
+    done = embact("eval", "out/digits_mlp_int8.tflite", "--random", "2")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "differs from its definition" in done.stderr
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="tflite-runtime has no wheel for it")
+def test_the_runtime_that_equals_tflm_can_be_chosen(embact):
+    done = embact("eval", MLP, "--data", DIGITS, "--runtime", "tflite-runtime", "--max-error", "0")
+    assert "tflite-runtime 2.14.0, resolver reference" in done.stdout
+    assert "0 at most" in done.stdout
+
+
 def test_random_samples_are_called_weak_evidence(embact):
     assert "weak evidence" in embact("eval", MLP, "--random", "20").stdout
 
@@ -132,6 +159,9 @@ MISTAKES = {
     "eval ok.tflite --random 0": "samples",
     "eval ok.tflite --random 5 --resolver best": "reference",
     "eval ok.tflite --random 5 --timeout 0.01": "longer timeout",
+    "eval ok.tflite --random 5 --timeout nan": "timeout",
+    "eval ok.tflite --random 99999999999": "samples",
+    "eval ok.tflite --random 5 --runtime tf": "unknown runtime",
 }
 
 

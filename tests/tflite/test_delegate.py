@@ -17,6 +17,7 @@ from embact.sources import c_source
 from embact.tflite import probe
 from embact.tflite.convert import convert
 from embact.tflite.delegate import Claim, make_delegate, probe_address
+from embact.tflite.model import pack, parse, schema
 from embact.tflite.placement import place
 from embact.tflite.probe import one_logistic, self_test
 from embact.tflite.runtime import find_runtime, open_interpreter
@@ -161,6 +162,65 @@ def test_a_claim_that_does_not_fit_its_operator_is_refused(build, runtime, chang
     with pytest.raises(EmbactError, match=message) as error:
         open_interpreter(runtime, model.content, delegate=delegate)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("elements", [255, 257])
+def test_a_tensor_that_is_resized_after_the_hand_over_is_refused(build, runtime, elements):
+    model = build.one_op("TANH")
+    (site,) = find_sites(model).sites
+    delegate = make_delegate([claim_of(site, probe_address())])
+    interpreter = open_interpreter(runtime, model.content, delegate=delegate)
+    invoke(interpreter, all_codes(8))
+    interpreter.resize_tensor_input(0, [1, elements])
+    message = f"embact: tensor 0 has {elements} bytes, the kernel was made for 256"
+    for attempt in (interpreter.allocate_tensors, interpreter.invoke):
+        with pytest.raises(RuntimeError, match=message):
+            attempt()
+    assert delegate.runs() == (1,)
+
+
+@pytest.mark.parametrize("elements", [128, 256])
+def test_a_tensor_that_is_sized_while_the_graph_runs_is_refused(build, runtime, elements):
+    tensors = [
+        build.Tensor("in", shape=(1, elements)),
+        build.Tensor("shape", "INT32", (), shape=(2,)),
+        build.Tensor("dynamic"),
+        build.Tensor("out"),
+    ]
+    nodes = [build.Node("RESHAPE", (0, 1), (2,)), build.Node("RELU", (2,), (3,))]
+    model = build.model_of(tensors, nodes, [0, 1], [3])
+    (site,) = find_sites(model).sites
+    delegate = make_delegate([claim_of(site, probe_address())])
+    interpreter = open_interpreter(runtime, model.content, delegate=delegate)
+    shape = interpreter.get_input_details()[1]["index"]
+    interpreter.set_tensor(shape, np.array([1, elements], dtype=np.int32))
+    with pytest.raises(RuntimeError, match="embact: tensor 2 "):
+        interpreter.invoke()
+    assert delegate.runs() == (0,)
+
+
+def test_only_the_first_graph_of_a_model_is_changed(build, runtime):
+    tensors = [build.Tensor("in"), build.Tensor("out")]
+    graph = (tensors, [build.Node("RELU", (0,), (1,))], [0], [1])
+    tree, made = build.tree_of(graph, graph), schema()
+    tree.signatureDefs = [
+        made.SignatureDefT(
+            signatureKey=key,
+            subgraphIndex=number,
+            inputs=[made.TensorMapT(name=b"x", tensorIndex=0)],
+            outputs=[made.TensorMapT(name=b"y", tensorIndex=1)],
+        )
+        for number, key in enumerate((b"first", b"second"))
+    ]
+    model = parse(pack(tree))
+    (site,) = find_sites(model).sites
+    delegate = make_delegate([claim_of(site, probe_address())])
+    interpreter = open_interpreter(runtime, model.content, delegate=delegate)
+    codes = all_codes(8).astype(np.int8).reshape(1, 256)
+    first, second = (interpreter.get_signature_runner(n)(x=codes)["y"] for n in ("first", "second"))
+    assert np.array_equal(first, (91 * (codes.astype(np.int64) + 128) + 17) % 256 - 128)
+    assert np.array_equal(second, np.maximum(codes, 0))
+    assert delegate.runs() == (1,)
 
 
 def test_a_claim_of_an_operator_that_does_not_exist_is_refused(build, runtime):

@@ -65,14 +65,20 @@ def _run(arguments: list[str]) -> int:
         sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:
-        # the reader has left, as `head` does: that is no failure, and nothing more can be said
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has left, as `head` does: that is no failure
+        _leave_stdout()
         return 0
     except (EmbactError, USAGE_ERROR, OSError) as error:
         line, status = _verdict(error)
         show.complain(line)
+        if isinstance(error, OSError):
+            _leave_stdout()
     return status if isinstance(status, int) else 0
+
+
+def _leave_stdout() -> None:
+    """Send to nowhere what Python still holds for a stdout that takes no more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _verdict(error: Exception) -> tuple[str, int]:

@@ -95,7 +95,7 @@ def test_a_file_that_ends_early_is_refused(digits):
 
 
 @seed(1)
-@settings(max_examples=200, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=10_000, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary(max_size=400))
 def test_random_bytes_after_the_identifier_are_refused_and_never_hang(noise):
     with pytest.raises(EmbactError):
@@ -103,7 +103,7 @@ def test_random_bytes_after_the_identifier_are_refused_and_never_hang(noise):
 
 
 @seed(2)
-@settings(max_examples=300, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300, deadline=10_000, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(8, 13000), st.integers(0, 255)), min_size=1, max_size=40))
 def test_a_damaged_file_is_read_or_refused_and_nothing_else(changes):
     content = bytearray(data_file("digits_mlp_int8.tflite").read_bytes())

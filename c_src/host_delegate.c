@@ -30,7 +30,12 @@ static int check_tensor(tfl_context *context, int32_t index, int32_t type, int32
                               (int)index, tensor->type, (int)type);
         return TFL_ERROR;
     }
-    if (tensor->allocation_type == TFL_DYNAMIC || tensor->bytes != (size_t)bytes) {
+    if (tensor->allocation_type == TFL_DYNAMIC) {
+        context->report_error(context, "embact: tensor %d has a size that changes while running",
+                              (int)index);
+        return TFL_ERROR;
+    }
+    if (tensor->bytes != (size_t)bytes) {
         context->report_error(context, "embact: tensor %d has %d bytes, the kernel was made for %d",
                               (int)index, (int)tensor->bytes, (int)bytes);
         return TFL_ERROR;

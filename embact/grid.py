@@ -42,6 +42,7 @@ class Grid:
     bits: int
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", float(self.scale))  # numpy's scalars are welcome too
         if SCALE_MIN <= self.scale < SCALE_END:
             object.__setattr__(self, "scale", float(np.float32(self.scale)))
         try:

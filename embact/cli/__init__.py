@@ -65,7 +65,8 @@ def _run(arguments: list[str]) -> int:
         sys.stdout.flush()
     except (typer.Abort, KeyboardInterrupt):
         return 130
-    except BrokenPipeError:  # the reader has left, as `head` does: that is no failure
+    except (BrokenPipeError, SystemExit):
+        # the reader has left, as `head` does, which is no failure; click turns that into an exit
         _leave_stdout()
         return 0
     except (EmbactError, USAGE_ERROR, OSError) as error:

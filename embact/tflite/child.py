@@ -94,7 +94,8 @@ def run_model(
         )
         Path(job.model).write_bytes(model.content)
         filled = [_filled(array, batch) for array in data.inputs]
-        np.savez(job.inputs, **{str(i): array for i, array in enumerate(filled)})
+        samples: dict[str, Any] = {str(i): array for i, array in enumerate(filled)}
+        np.savez(job.inputs, **samples)
         result = _run_child(job, folder / "job.json", runner.timeout_s, version)
         inferences = len(filled[0]) // batch
         if set(result.runs) - {inferences}:

@@ -112,7 +112,8 @@ def run(job: Job) -> Result:
         outputs = _infer(interpreter, inputs, job.batch)
     except (RuntimeError, ValueError) as error:
         raise refusal(runtime, error, resolver=job.resolver, where=job.where) from None
-    np.savez(job.outputs, **{str(i): array for i, array in enumerate(outputs)})
+    arrays: dict[str, Any] = {str(i): array for i, array in enumerate(outputs)}
+    np.savez(job.outputs, **arrays)
     return Result(runtime.version, delegate.runs() if delegate else ())
 
 

@@ -97,14 +97,14 @@ def body(kernel: Kernel, table_names: dict[str, str], indent: str) -> list[str]:
         if id(node) in locals_ and node.op is not Op.INPUT:
             low, high = kernel.range_of(node)
             name = locals_[id(node)]
-            statement = f"const int32_t {name} = {_bare(spelled)};"
-            if len(indent) + len(statement) <= WIDTH:
-                lines.append(indent + statement)
+            bounds = f" /* {low}..{high} */"
+            statement = f"{indent}const int32_t {name} = {_bare(spelled)};{bounds}"
+            if len(statement) <= WIDTH:
+                lines.append(statement)
             else:
-                lines.append(f"{indent}const int32_t {name} =")
+                lines.append(f"{indent}const int32_t {name} ={bounds}")
                 lines += _wrapped(_bare(spelled), indent + "    ")
                 lines[-1] += ";"
-            lines[-1] += f" /* {low}..{high} */"
             text[id(node)] = name
         else:
             text[id(node)] = spelled

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-/* An array of negative size, and so an error, where a right shift of a negative is not arithmetic. */
+/* Of negative size, and so an error, where a right shift of a negative is not arithmetic. */
 typedef char embact_needs_arithmetic_right_shift[((int32_t)-1 >> 1) == -1 ? 1 : -1];
 
 /* Define before including to place the constant tables, e.g. __attribute__((section(".dtcm"))). */
@@ -57,7 +57,8 @@ static inline void embact_leaky_relu_s16(const int16_t *input, int16_t *output, 
         const int32_t x = input[i]; /* -32768..32767 */
         const int32_t slope = x < 1 ? 10922667 : 109226667; /* 10922667..109226667 */
         const int32_t offset = x < 1 ? 1025 : 1023; /* 1023..1025 */
-        const int32_t y = ((int32_t)(((int64_t)(x * 65536) * slope) >> 32) + offset) >> 11; /* -2667..26666 */
+        const int32_t y = /* -2667..26666 */
+            ((int32_t)(((int64_t)(x * 65536) * slope) >> 32) + offset) >> 11;
         output[i] = (int16_t)y;
     }
 }

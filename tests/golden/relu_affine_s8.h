@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-/* An array of negative size, and so an error, where a right shift of a negative is not arithmetic. */
+/* Of negative size, and so an error, where a right shift of a negative is not arithmetic. */
 typedef char embact_needs_arithmetic_right_shift[((int32_t)-1 >> 1) == -1 ? 1 : -1];
 
 /* Define before including to place the constant tables, e.g. __attribute__((section(".dtcm"))). */

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-/* An array of negative size, and so an error, where a right shift of a negative is not arithmetic. */
+/* Of negative size, and so an error, where a right shift of a negative is not arithmetic. */
 typedef char embact_needs_arithmetic_right_shift[((int32_t)-1 >> 1) == -1 ? 1 : -1];
 
 /* Define before including to place the constant tables, e.g. __attribute__((section(".dtcm"))). */
@@ -65,10 +65,10 @@ static inline void embact_sigmoid_s8(const int8_t *input, int8_t *output, int32_
 {
     for (int32_t i = 0; i < size; ++i) {
         const int32_t x = input[i]; /* -128..127 */
-        const int32_t segment =
+        const int32_t segment = /* 0..6 */
             x < -13
             ? (x < -48 ? 0 : (x < -29 ? 1 : 2))
-            : (x < 32 ? (x < 16 ? 3 : 4) : (x < 50 ? 5 : 6)); /* 0..6 */
+            : (x < 32 ? (x < 16 ? 3 : 4) : (x < 50 ? 5 : 6));
         const int32_t slope = (int32_t)embact_sigmoid_s8_slopes[segment]; /* 9..122 */
         const int32_t offset = (int32_t)embact_sigmoid_s8_offsets[segment]; /* -3323..3240 */
         const int32_t line = ((slope * x) + offset) >> 5; /* -140..144 */

@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-/* An array of negative size, and so an error, where a right shift of a negative is not arithmetic. */
+/* Of negative size, and so an error, where a right shift of a negative is not arithmetic. */
 typedef char embact_needs_arithmetic_right_shift[((int32_t)-1 >> 1) == -1 ? 1 : -1];
 
 /* Define before including to place the constant tables, e.g. __attribute__((section(".dtcm"))). */
@@ -66,10 +66,10 @@ static inline void embact_tanh_s16_s8(const int16_t *input, int8_t *output, int3
 {
     for (int32_t i = 0; i < size; ++i) {
         const int32_t x = input[i]; /* -32768..32767 */
-        const int32_t segment =
+        const int32_t segment = /* 0..8 */
             x < -961
             ? (x < -4336 ? (x < -6455 ? 0 : 1) : (x < -2726 ? 2 : 3))
-            : (x < 2769 ? (x < 1375 ? 4 : 5) : (x < 4506 ? 6 : (x < 6630 ? 7 : 8))); /* 0..8 */
+            : (x < 2769 ? (x < 1375 ? 4 : 5) : (x < 4506 ? 6 : (x < 6630 ? 7 : 8)));
         const int32_t slope = (int32_t)embact_tanh_s16_s8_slopes[segment]; /* 1..16 */
         const int32_t offset = (int32_t)embact_tanh_s16_s8_offsets[segment]; /* -54243..54753 */
         const int32_t line = ((slope * x) + offset) >> 9; /* -170..170 */

@@ -89,7 +89,8 @@ def _verdict(error: Exception) -> tuple[str, int]:
     if isinstance(error, EmbactError):
         return f"error: {error}", 2
     if isinstance(error, OSError):
-        return f"error: output cannot be written: got {error.strerror}", 2
+        place = f"{error.filename}: " if error.filename else ""
+        return f"error: {place}reading or writing failed: got {error.strerror or error}", 2
     context = getattr(error, "ctx", None)
     words = error.format_message()  # type: ignore[attr-defined]
     command = context.command_path if context else "embact"

@@ -32,7 +32,7 @@ typedef void (*embact_run)(const void *input, void *output, int32_t size);
 embact_run embact_kernel(int32_t index);
 """
 
-GUARD_BYTES = 64
+GUARD_BYTES = 4096
 GUARD = 0x5A
 LENGTHS = (-7, -1, 0, 1, 2, 3, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 67, 100, 257, 1021)
 """Sizes to call a function with, besides the whole domain; nothing is done for one below 1."""

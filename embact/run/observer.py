@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from embact.errors import EmbactError
+from embact.files import write_text
 from embact.kernel import Program, kernel_of
 from embact.run.build import load
 from embact.run.child import ending, run_child
@@ -45,8 +46,8 @@ def check_isolated(
 ) -> dict[str, str]:
     """Return in words where compiled functions differ from their definitions, by function name.
 
-    Empty if each equals its kernel on every input, however it is called. A function that crashes,
-    hangs or leaves the process counts against all that were not compared before it.
+    Empty if each equals its kernel on every input, however it is called. If the process crashes,
+    hangs or is left, no function counts as equal: what one did may be felt only later.
     """
     with tempfile.TemporaryDirectory(prefix="embact-") as name:
         answer, job_file = Path(name, "answer.json"), Path(name, "job.json")
@@ -58,12 +59,12 @@ def check_isolated(
         seen: dict[str, str] = {}
         if answer.exists():
             seen = msgspec.json.decode(answer.read_bytes(), type=dict[str, str])
-    lost = f"it did not end within {timeout_s:g} s" if done is None else _left(ending(done))
-    return {f: words for f in kernels if (words := seen.get(f, lost))}
-
-
-def _left(words: str) -> str:
-    return f"it did not return: the process ended with {words}"
+    lost = ""
+    if done is None:
+        lost = f"it did not end within {timeout_s:g} s"
+    elif done.returncode or kernels.keys() - seen.keys():
+        lost = f"it did not return: the process ended with {ending(done)}"
+    return {f: words for f in kernels if (words := seen.get(f) or lost)}
 
 
 def main(job_file: str) -> None:
@@ -76,7 +77,7 @@ def main(job_file: str) -> None:
             seen[function] = check(compiled, function, kernel_of(program)) or ""
         except EmbactError as error:
             seen[function] = str(error)
-        Path(job.answer).write_bytes(msgspec.json.encode(seen))
+        write_text(Path(job.answer), msgspec.json.encode(seen).decode())
 
 
 if __name__ == "__main__":

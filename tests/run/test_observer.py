@@ -34,6 +34,8 @@ def test_a_right_function_has_no_difference():
         (f"{RIGHT}\n_Exit(3);", "exit status 3"),
         (f"{RIGHT}\nif (size == 256) {{ output[256] = 0; }}", "writes outside its output"),
         (f"{RIGHT}\nif (size < 0) {{ output[0] = 0; }}", "writes outside its output"),
+        (f"{RIGHT}\nif (size == 9) {{ output[size + 100] = 0; }}", "writes outside its output"),
+        (f"{RIGHT}\natexit(abort);", "SIGABRT"),
         (f"{RIGHT}\n*(int8_t *)(uintptr_t)input = 1;", "writes to its input"),
         (RIGHT.replace("< size", "< (size == 100 ? 99 : size)"), "depends on how it is called"),
         (RIGHT.replace("< size", "< (size > 256 ? 256 : size)"), "depends on how it is called"),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from embact.errors import EmbactError, unknown_name
+from embact.ir import check_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +32,11 @@ Symmetry = Literal["none", "odd", "point", "gated"]
 Tail = tuple[float, float, int]
 """(slope, intercept, side) of an asymptote: the function lies above it (1), below (-1) or on it (0)
 all the way from where it is within 1e-40 of it."""
+
+Truth = Literal["oracle", "float64"]
+"""What decides how a result is rounded: an oracle wherever float64 could be wrong, or float64."""
+
+MOST_FORMULA = 500
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,16 @@ class Activation:
     function: float64 array, *parameters -> float64 array of the same shape.
     derivative: likewise; at a kink it is the derivative from the right.
     oracle: mpmath number, *parameters -> mpmath number, at mpmath's working precision.
-    asymptotes: *parameters -> what it approaches at -inf and +inf.
+    It is None for a user's function without one.
+    asymptotes: *parameters -> the lines approached at -inf and +inf; None where there is none, or
+    none is known.
     unit_range: the half-open real range whose codes TFLite fixes for this op's output, if it does.
     values: the parameters' values, in the order of ``parameters``.
+    tested: whether float64 is known to be good to 1e-12 of its value. Where it is not, every
+    result is the oracle's, if there is one.
+    expression: the formula that ``embact.expression.parse`` read, empty for the others.
+    Raises EmbactError for a name that is no lower-case C identifier and for a formula that is not
+    one line of ASCII that can stand in a C comment.
     """
 
     name: str
@@ -60,12 +73,30 @@ class Activation:
     source: str
     function: Callable[..., Reals]
     derivative: Callable[..., Reals]
-    oracle: Callable[..., Any]
-    asymptotes: Callable[..., tuple[Tail, Tail]]
+    oracle: Callable[..., Any] | None
+    asymptotes: Callable[..., tuple[Tail | None, Tail | None]]
     symmetry: Symmetry = "none"
     unit_range: tuple[float, float] | None = None
     parameters: tuple[Parameter, ...] = ()
     values: tuple[float, ...] = ()
+    tested: bool = True
+    expression: str = ""
+
+    def __post_init__(self) -> None:
+        check_identifier(self.name, "real function")
+        text = self.formula
+        plain = text.isascii() and text.isprintable() and "\\" not in text
+        if not (plain and 0 < len(text) <= MOST_FORMULA) or "*/" in text or "/*" in text:
+            raise EmbactError(
+                f"formula of {self.name}",
+                got=ascii(text[:40]),
+                allowed=f"one line of 1..{MOST_FORMULA} ASCII characters without \\, /* and */",
+            )
+
+    @property
+    def truth(self) -> Truth:
+        """What decides how its results are rounded."""
+        return "float64" if self.oracle is None else "oracle"
 
     def __call__(self, x: Reals) -> Reals:
         """Return f(x) in float64; finite for every finite x whose result is finite."""
@@ -76,11 +107,16 @@ class Activation:
         return self.derivative(np.asarray(x, dtype=np.float64), *self.values)
 
     def exact(self, x: Any) -> Any:
-        """Return f(x) of an mpmath number at mpmath's working precision."""
+        """Return f(x) of an mpmath number at mpmath's working precision.
+
+        Raises EmbactError for an activation without an oracle.
+        """
+        if self.oracle is None:
+            raise EmbactError(f"{self.name} has no oracle", allowed="one given to user_activation")
         return self.oracle(x, *self.values)
 
-    def limits(self) -> tuple[Tail, Tail]:
-        """Return the lines approached at -inf and +inf."""
+    def limits(self) -> tuple[Tail | None, Tail | None]:
+        """Return the lines approached at -inf and +inf, None where none is known."""
         return self.asymptotes(*self.values)
 
     def settings(self) -> dict[str, float]:
@@ -213,6 +249,28 @@ def _hard_swish_slope(x: Reals) -> Reals:
 
 def _mp_hard_gate(x: Any) -> Any:
     return min(max(x + 3, _mp().mpf(0)), _mp().mpf(6)) / 6
+
+
+def _exp(x: Reals) -> Reals:
+    with np.errstate(over="ignore"):  # from 709.8 on it is inf, which float64 calls an overflow
+        values: Reals = np.exp(x)
+    return values
+
+
+def _softplus(x: Reals, beta: float) -> Reals:
+    values: Reals = np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(beta * x))) / beta
+    return values
+
+
+def _mp_softplus(x: Any, beta: float) -> Any:
+    mp = _mp()
+    tail = mp.log1p(mp.exp(-abs(mp.mpf(beta) * x))) / mp.mpf(beta)
+    return x + tail if x > 0 else tail
+
+
+def _isru_tails(alpha: float) -> tuple[Tail, Tail]:
+    end = 1.0 / math.sqrt(alpha)
+    return (0.0, -end, 1), (0.0, end, -1)
 
 
 RELU_TAILS = (0.0, 0.0, 0), (1.0, 0.0, 0)
@@ -402,6 +460,37 @@ _ENTRIES = (
         lambda x, alpha: x if x >= 0 else _mp().mpf(alpha) * _mp().expm1(x),
         lambda alpha: ((0.0, -alpha, 1), (1.0, 0.0, 0)),
         parameters=(Parameter("alpha", 1.0, 1e-3, 1e3),),
+    ),
+    Activation(
+        "isru",
+        "x/sqrt(1 + alpha x^2)",
+        "Carlile et al. 2017, arXiv:1710.09967",
+        lambda x, alpha: x / np.sqrt(1.0 + alpha * x**2),
+        lambda x, alpha: (1.0 + alpha * x**2) ** -1.5,
+        lambda x, alpha: x / _mp().sqrt(1 + _mp().mpf(alpha) * x**2),
+        _isru_tails,
+        symmetry="odd",
+        parameters=(Parameter("alpha", 1.0, 1e-3, 1e3),),
+    ),
+    Activation(
+        "softplus",
+        "log(1 + exp(beta x))/beta",
+        "Dugas et al. 2001",
+        _softplus,
+        lambda x, beta: _sigmoid(beta * x),
+        _mp_softplus,
+        lambda _: ((0.0, 0.0, 1), (1.0, 0.0, 1)),
+        symmetry="gated",
+        parameters=(Parameter("beta", 1.0, 1e-3, 1e3),),
+    ),
+    Activation(
+        "exp",
+        "exp(x)",
+        "definition",
+        _exp,
+        _exp,
+        lambda x: _mp().exp(x),
+        lambda: ((0.0, 0.0, 1), None),
     ),
 )
 

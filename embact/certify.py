@@ -11,15 +11,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from embact.activations import Truth  # noqa: TC001 - msgspec reads the annotations at run time
 from embact.errors import CheckFailed, EmbactError
 from embact.grid import round_half_away
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from embact.activations import Activation
     from embact.grid import Codes, QuantSpec, Reals
     from embact.kernel import Kernel
@@ -28,11 +31,14 @@ DOUBT_CODES = 1e-6
 """Distance to a rounding boundary below which the oracle decides. The float64 functions are good to
 1e-12 of their value, so to 6.6e-8 codes at most; the tests hold them to that."""
 
-ORACLE_DIGITS = 60
+ORACLE_DIGITS = (60, 200, 800)
+"""The oracle's working precisions: the next one is for what the last cannot tell from a tie."""
 
-TIE_CODES = 1e-40
-"""What is closer to a rounding boundary is on it, or on a tail that approaches it for ever. Scales
-are float32 and codes 16 bits: a ratio of them that is not on a boundary is 1e-20 away or more."""
+GUARD_DIGITS = 20
+"""With d digits a result within 10**(GUARD_DIGITS - d) codes of a rounding boundary is not told
+from a tie: it is one, or lies on a tail that approaches it for ever, or takes more digits. With 800
+it is taken to be one. Scales are float32 and codes 16 bits: a ratio of them that is not on a
+boundary is 1e-20 away or more, and a polynomial of degree n in them about 1e-20 n."""
 
 LSB_DIGITS = 9
 """Decimals of an error in lsb: float64 knows no more of an int16 output."""
@@ -47,7 +53,8 @@ class Ideal:
 
     lsb: activation(x)/out.scale + out.zero_point in float64, limited to the output's code range.
     codes: the correctly rounded codes, ties away from real 0.
-    oracle_points: how many inputs the oracle decided.
+    oracle_points: how many inputs the oracle decided: those near a rounding boundary, or all where
+    float64 is not known to be good to 1e-12, or none where there is no oracle.
     """
 
     lsb: Reals
@@ -57,48 +64,162 @@ class Ideal:
 
 @lru_cache(maxsize=64)
 def ideal(activation: Activation, spec: QuantSpec) -> Ideal:
-    """Return the activation on a quantisation's whole input domain, in output codes."""
+    """Return the activation on a quantisation's whole input domain, in output codes.
+
+    Infinities saturate. Raises EmbactError naming the first input at which a user's function has no
+    real value or raises an exception.
+    """
     codes = spec.input.codes()
-    steps = activation(spec.input.real(codes)) / spec.output.scale
+    everywhere = not activation.tested and activation.oracle is not None
     limit = float(4 << spec.output.bits)
-    steps = np.clip(steps, -limit, limit)
+    if everywhere:
+        steps = _oracle_steps(activation, spec, limit)
+    else:
+        steps = np.clip(_float_steps(activation, spec), -limit, limit)
     rounded = spec.output.clamp(round_half_away(steps) + spec.output.zero_point)
     lsb = spec.output.clamp(steps + spec.output.zero_point)
     doubt = np.abs(np.abs(steps - np.floor(steps)) - 0.5) < DOUBT_CODES
     doubt &= (lsb > spec.output.code_min) & (lsb < spec.output.code_max)
+    doubt &= activation.oracle is not None
     for position in np.flatnonzero(doubt):
         rounded[position] = _oracle_code(activation, spec, int(codes[position]))
     for array in (lsb, rounded):
         array.flags.writeable = False
-    return Ideal(lsb, rounded, int(np.count_nonzero(doubt)))
+    return Ideal(lsb, rounded, codes.size if everywhere else int(np.count_nonzero(doubt)))
+
+
+def _float_steps(activation: Activation, spec: QuantSpec) -> Reals:
+    """Return activation(x)/out.scale by float64 for every input code."""
+    points = spec.input.real(spec.input.codes())
+    try:
+        with np.errstate(over="ignore"):
+            steps: Reals = activation(points) / spec.output.scale
+    except EmbactError:
+        raise
+    except Exception as error:
+        if activation.tested or activation.expression:
+            raise
+        raise _first_failure(activation, spec) or EmbactError(
+            f"{activation.name} failed on all inputs at once", got=_told(error)
+        ) from error
+    if np.any(np.isnan(steps)):
+        raise _no_value(activation, spec, int(spec.input.codes()[np.isnan(steps).argmax()]), "nan")
+    return steps
+
+
+def _first_failure(activation: Activation, spec: QuantSpec) -> EmbactError | None:
+    """Return the error that names the first input at which a user's function raises, if any."""
+    failures = (_failure(activation, spec, code) for code in spec.input.codes().tolist())
+    return next((failure for failure in failures if failure is not None), None)
+
+
+def _failure(activation: Activation, spec: QuantSpec, code: int) -> EmbactError | None:
+    try:
+        activation(spec.input.real(np.array([code])))
+    except Exception as error:  # noqa: BLE001 - a user's function may raise anything
+        return _no_value(activation, spec, code, _told(error))
+    return None
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error)[:200]}"
+
+
+def _no_value(activation: Activation, spec: QuantSpec, code: int, got: str) -> EmbactError:
+    real = spec.input.scale * (code - spec.input.zero_point)
+    return EmbactError(
+        f"{activation.name} at input code {code}, x = {real!r}",
+        got=got,
+        allowed="a real number, or an infinity, which saturates",
+    )
+
+
+def _oracle_steps(activation: Activation, spec: QuantSpec, limit: float) -> Reals:
+    """Return activation(x)/out.scale within +-limit for every input code, by the oracle."""
+    import mpmath
+
+    with mpmath.workdps(ORACLE_DIGITS[0]):
+        points = (_oracle_point(activation, spec, code)[1] for code in spec.input.codes().tolist())
+        return np.array([float(max(min(steps, limit), -limit)) for steps in points])
+
+
+def _oracle_point(activation: Activation, spec: QuantSpec, code: int) -> tuple[Any, Any]:
+    """Return x and activation(x)/out.scale at mpmath's working precision."""
+    import mpmath
+
+    real = mpmath.mpf(spec.input.scale) * (code - spec.input.zero_point)
+    try:
+        value = mpmath.mpf(activation.exact(real))
+    except Exception as error:
+        if activation.tested or activation.expression:
+            raise
+        raise _no_value(activation, spec, code, _told(error)) from error
+    if mpmath.isnan(value):
+        raise _no_value(activation, spec, code, "nan")
+    return real, value / mpmath.mpf(spec.output.scale)
 
 
 def _oracle_code(activation: Activation, spec: QuantSpec, code: int) -> int:
     """Return the correctly rounded output code of one input, by the oracle."""
     import mpmath
 
-    with mpmath.workdps(ORACLE_DIGITS):
-        real = mpmath.mpf(spec.input.scale) * (code - spec.input.zero_point)
-        steps = activation.exact(real) / mpmath.mpf(spec.output.scale)
-        nearest = mpmath.nint(abs(steps) - mpmath.mpf(0.5))  # the tie nearest to it is + 1/2
-        beyond = abs(steps) - nearest - mpmath.mpf(0.5)
-        if abs(beyond) > TIE_CODES:
-            up = beyond > 0
-        else:
-            side = _side_of_tail(activation, real, steps, spec.output.scale)
-            up = side == 0 or (side > 0) == (steps > 0)  # an exact tie goes away from zero
-        whole = int(nearest) + up
+    for digits in ORACLE_DIGITS:
+        with mpmath.workdps(digits):
+            real, steps = _oracle_point(activation, spec, code)
+            near = mpmath.mpf(10) ** (GUARD_DIGITS - digits)
+            nearest = mpmath.nint(abs(steps) - mpmath.mpf(0.5))  # the tie nearest to it is + 1/2
+            beyond = abs(steps) - nearest - mpmath.mpf(0.5)
+            if abs(beyond) > near:
+                up = beyond > 0
+                break
+            side = _side_of_tail(activation, real, steps, spec.output.scale, near)
+            up = not side or (side > 0) == (steps > 0)  # an exact tie goes away from zero
+            if side is not None:
+                break
+    whole = int(nearest) + bool(up)
     return int(spec.output.clamp((whole if steps >= 0 else -whole) + spec.output.zero_point))
 
 
-def _side_of_tail(activation: Activation, real: Any, steps: Any, scale: float) -> int:
-    """Return on which side of its asymptote a result lies that 60 digits cannot tell from a tie.
+def _side_of_tail(
+    activation: Activation, real: Any, steps: Any, scale: float, near: Any
+) -> int | None:
+    """Return on which side of its asymptote a result lies that is not told from a tie.
 
-    A result that close to a tie is one, or lies on a tail whose asymptote is one: 0 means a tie.
+    0 is on it; None means that no asymptote is known there.
     """
-    slope, intercept, side = activation.limits()[int(real > 0)]
-    line = (slope * real + intercept) / scale
-    return side if abs(steps - line) < TIE_CODES else 0
+    tail = activation.limits()[int(real > 0)]
+    if tail is None:
+        return None
+    slope, intercept, side = tail
+    return side if abs(steps - (slope * real + intercept) / scale) < near else None
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How often each input code occurs in data, for the codes in ascending order.
+
+    counts: 2**bits integers >= 0, not all 0. Raises EmbactError for anything else.
+    """
+
+    counts: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.counts) not in (1 << 8, 1 << 16):
+            raise EmbactError("length of a histogram", got=len(self.counts), allowed="256, 65536")
+        if min(self.counts) < 0 or max(self.counts) == 0:
+            raise EmbactError("counts of a histogram", allowed=">= 0, and one of them > 0")
+
+    @cached_property
+    def weights(self) -> Reals:
+        """The frequencies: float64, shape (2**bits,), with the sum 1."""
+        counts = np.array(self.counts, dtype=np.float64)
+        frequencies: Reals = counts / counts.sum()
+        return frequencies
+
+    @cached_property
+    def support(self) -> NDArray[np.bool_]:
+        """Which codes occur."""
+        return np.array(self.counts) > 0
 
 
 @dataclass(frozen=True)
@@ -109,13 +230,17 @@ class Certificate:
     checked_on: where its outputs were seen, "definition" first, then e.g. "host-c".
     max_error_codes: largest distance to the correctly rounded code.
     max_error_lsb: largest |kernel(q) - ideal(q)| in output codes; 0.5 is a perfect kernel's limit.
-    mean_error_lsb: the mean of the same over all inputs.
+    mean_error_lsb: the mean of the same over all inputs, or its expectation over a histogram.
     not_correctly_rounded: inputs whose code is not the correctly rounded one.
     worst_input: the first input code with the largest error in lsb, to EQUAL_LSB.
     monotone: whether the outputs never fall, or never rise, with the input.
-    mse: mean squared error in real units squared.
+    mse: mean squared error in real units squared, or its expectation over a histogram.
+    support_points: how many input codes occur in the histogram; all, without one.
+    max_error_codes_on_support: max_error_codes of these inputs alone.
     output_min, output_max: range of the kernel's output codes.
     oracle_points: inputs whose rounding the high-precision oracle decided.
+    truth: "oracle" if a high-precision oracle decides wherever float64 could be wrong; "float64" if
+    the truth is a user's float64 function, not oracle-checked.
     """
 
     kernel_digest: str
@@ -128,15 +253,20 @@ class Certificate:
     worst_input: int
     monotone: bool
     mse: float
+    support_points: int
+    max_error_codes_on_support: int
     output_min: int
     output_max: int
     oracle_points: int
+    truth: Truth
 
 
-def certify(activation: Activation, spec: QuantSpec, kernel: Kernel) -> Certificate:
+def certify(
+    activation: Activation, spec: QuantSpec, kernel: Kernel, histogram: Histogram | None = None
+) -> Certificate:
     """Return the exhaustive error of a kernel's definition.
 
-    Raises EmbactError if the kernel's widths are not those of the quantisation.
+    Raises EmbactError if the kernel's or the histogram's width is not that of the quantisation.
     """
     if (kernel.input_bits, kernel.output_bits) != (spec.input.bits, spec.output.bits):
         raise EmbactError(
@@ -144,8 +274,11 @@ def certify(activation: Activation, spec: QuantSpec, kernel: Kernel) -> Certific
             got=f"int{kernel.input_bits} -> int{kernel.output_bits}",
             allowed=f"{spec.input.dtype} -> {spec.output.dtype}",
         )
+    check_width(histogram, spec)
     truth = ideal(activation, spec)
     outputs = kernel.outputs
+    support = np.ones(outputs.shape, dtype=bool) if histogram is None else histogram.support
+    weights = None if histogram is None else histogram.weights
     codes_off = np.abs(outputs - truth.codes)
     # rounded, so that another machine's last bit of exp() does not make another certificate
     lsb_off = np.round(np.abs(outputs - truth.lsb), LSB_DIGITS)
@@ -156,15 +289,28 @@ def certify(activation: Activation, spec: QuantSpec, kernel: Kernel) -> Certific
         checked_on=("definition",),
         max_error_codes=int(codes_off.max()),
         max_error_lsb=float(lsb_off.max()),
-        mean_error_lsb=float(lsb_off.mean()),
+        mean_error_lsb=float(np.average(lsb_off, weights=weights)),
         not_correctly_rounded=int(np.count_nonzero(codes_off)),
         worst_input=int(spec.input.codes()[np.argmax(lsb_off >= lsb_off.max() - EQUAL_LSB)]),
         monotone=bool(np.all(steps >= 0) or np.all(steps <= 0)),
-        mse=float(np.mean((lsb_off * spec.output.scale) ** 2)),
+        mse=float(np.average((lsb_off * spec.output.scale) ** 2, weights=weights)),
+        support_points=int(np.count_nonzero(support)),
+        max_error_codes_on_support=int(codes_off[support].max()),
         output_min=int(outputs.min()),
         output_max=int(outputs.max()),
         oracle_points=truth.oracle_points,
+        truth=activation.truth,
     )
+
+
+def check_width(histogram: Histogram | None, spec: QuantSpec) -> None:
+    """Raise EmbactError unless a histogram, if there is one, is over the input's codes."""
+    if histogram is not None and len(histogram.counts) != 1 << spec.input.bits:
+        raise EmbactError(
+            "length of a histogram",
+            got=len(histogram.counts),
+            allowed=f"{1 << spec.input.bits} ({spec.input.dtype})",
+        )
 
 
 def differences(one: Certificate, other: Certificate) -> str:

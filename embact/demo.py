@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from embact.fit.record import Limits
+    from embact.fit.problem import Limits
 
 MODEL = "digits_cnn_int8.tflite"
 DATA = "digits_test.npz"

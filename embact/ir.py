@@ -43,6 +43,8 @@ class Op(str, Enum):
     MUL = "MUL"
     MULH = "MULH"
     """The upper 32 bits of the 64-bit product: floor(a * b / 2**32)."""
+    DIV = "DIV"
+    """a / b rounded towards zero as C does, with b >= 1 on every input."""
     SHL = "SHL"
     """a * 2**value."""
     SHR = "SHR"
@@ -64,6 +66,7 @@ ARITY: dict[Op, int] = {
     Op.SUB: 2,
     Op.MUL: 2,
     Op.MULH: 2,
+    Op.DIV: 2,
     Op.SHL: 1,
     Op.SHR: 1,
     Op.AND: 2,
@@ -163,6 +166,12 @@ def _lookup(node: Node, index: Any) -> Any:
     return np.array(node.table.values, dtype=np.int64)[index]
 
 
+def _div(_: Node, a: Any, b: Any) -> Any:
+    if np.min(b) < 1:
+        raise EmbactError("divisor of DIV", got=f"{np.min(b)}..{np.max(b)}", allowed="at least 1")
+    return np.where(a < 0, -(-a // b), a // b)
+
+
 def _sat(node: Node, a: Any) -> Any:
     return np.clip(a, -(1 << (node.value - 1)), (1 << (node.value - 1)) - 1)
 
@@ -175,6 +184,7 @@ MEANING: dict[Op, Callable[..., Any]] = {
     Op.SUB: lambda _, a, b: a - b,
     Op.MUL: lambda _, a, b: a * b,
     Op.MULH: lambda _, a, b: (a * b) >> 32,
+    Op.DIV: _div,
     Op.SHL: lambda node, a: a << node.value,
     Op.SHR: lambda node, a: a >> node.value,
     Op.AND: lambda _, a, b: a & b,
@@ -265,6 +275,11 @@ def mul(a: Node, b: Node) -> Node:
 def mulh(a: Node, b: Node) -> Node:
     """Return floor(a * b / 2**32)."""
     return Node(Op.MULH, (a, b))
+
+
+def div(a: Node, b: Node) -> Node:
+    """Return a / b rounded towards zero; b must be at least 1 on every input."""
+    return Node(Op.DIV, (a, b))
 
 
 def shl(a: Node, bits: int) -> Node:

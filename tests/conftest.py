@@ -10,7 +10,8 @@ import pytest
 
 from embact.activations import activation
 from embact.certify import certify
-from embact.fit.record import Candidate, Fit, Limits
+from embact.fit.problem import Candidate, Problem
+from embact.fit.record import Fit
 from embact.grid import Grid, QuantSpec, grid_of_range
 
 HERE = Path(__file__).parent
@@ -85,7 +86,7 @@ def fit_of():
     def wrap(kernel, name="identity"):
         act = activation(name)
         spec = QuantSpec(Grid(0.1, 0, kernel.input_bits), Grid(0.1, 0, kernel.output_bits))
-        return Fit(act, spec, Limits(), "test", Candidate(kernel), certify(act, spec, kernel))
+        return Fit(Problem(act, spec), "test", Candidate(kernel), certify(act, spec, kernel))
 
     return wrap
 

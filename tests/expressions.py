@@ -81,6 +81,11 @@ def dag(seed, bits=8, out_bits=8, size=10):
             args = (pool.varying(32 - value if op is Op.SHL else 32),)
         elif op is Op.SELECT:
             args = (pool.varying(), *(pool.operand() for _ in range(3)))
+        elif op is Op.DIV:
+            divisor = pool.keep(
+                Node(Op.MAX, (pool.varying(), pool.keep(const(rng.randint(1, 99)))))
+            )
+            args = (pool.varying(), rng.choice([divisor, const(rng.randint(1, 99))]))
         else:
             width = {Op.ADD: 31, Op.SUB: 31, Op.MUL: 16}.get(op, 32)
             args = (pool.varying(width), pool.operand(width))
@@ -107,6 +112,7 @@ PLAIN = {
     Op.SUB: lambda _, a, b: a - b,
     Op.MUL: lambda _, a, b: a * b,
     Op.MULH: lambda _, a, b: a * b // 2**32,
+    Op.DIV: lambda _, a, b: a // b if a >= 0 else -(-a // b),
     Op.SHL: lambda node, a: a * 2**node.value,
     Op.SHR: lambda node, a: a // 2**node.value,
     Op.AND: lambda _, a, b: a & b,

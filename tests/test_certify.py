@@ -11,7 +11,9 @@ from embact import certify as module
 from embact import ir
 from embact.activations import activation
 from embact.certify import also_checked, certify, differences, first_difference, ideal, stated
-from embact.fit.search import Limits, candidates
+from embact.expression import parse, user_activation
+from embact.fit.problem import Limits, Problem
+from embact.fit.search import candidates
 from embact.grid import Grid, QuantSpec
 from embact.kernel import Kernel
 
@@ -72,8 +74,11 @@ def reckoned(act, spec, kernel):
         "mse": pytest.approx(
             float(sum(e * e for e in lsb) / len(lsb)) * spec.output.scale**2, rel=1e-7, abs=1e-300
         ),
+        "support_points": len(codes),
+        "max_error_codes_on_support": max(off),
         "output_min": min(outputs),
         "output_max": max(outputs),
+        "truth": "oracle",
     }
 
 
@@ -95,7 +100,7 @@ CASES = [
 @pytest.mark.parametrize(("name", "grid_in", "grid_out", "family", "budget"), CASES)
 def test_every_field_is_what_its_definition_says(name, grid_in, grid_out, family, budget):
     act, spec = activation(name), QuantSpec(grid_in, grid_out)
-    fits = list(candidates(act, spec, Limits(max_error=budget), family))
+    fits = list(candidates(Problem(act, spec, Limits(max_error=budget)), family))
     assert fits
     for fit in fits:
         fields = dataclasses.asdict(certify(act, spec, fit.kernel))
@@ -165,6 +170,141 @@ def test_the_oracle_decides_close_to_a_tie(distance):
         expected = [rounded(spec, Fraction(alpha) * code) for code in range(-128, 0)]
         assert truth.codes[:128].tolist() == expected
         assert truth.oracle_points > 0
+
+
+def test_a_tie_that_60_digits_cannot_tell_takes_more(monkeypatch):
+    off = mpmath.mpf(2) ** -400  # 1e-121
+    act = dataclasses.replace(
+        activation("relu"),
+        oracle=lambda x: x - (off if x > 0 else 0),
+        asymptotes=lambda: (None, None),
+        name="just_below",
+    )
+    spec = QuantSpec(Grid(0.5, 0, 8), Grid(1, 0, 8))
+    assert ideal(act, spec).codes[129:135].tolist() == [0, 1, 1, 2, 2, 3]
+    monkeypatch.setattr(module, "ORACLE_DIGITS", (60,))
+    assert ideal.__wrapped__(act, spec).codes[129:135].tolist() == [1, 1, 2, 2, 3, 3]
+
+
+# Functions of users
+
+HALVES = QuantSpec(Grid(0.5, 0, 8), Grid(0.25, 0, 8))
+
+
+def user(function, **kinds):
+    return user_activation(function, name="mine", **kinds)
+
+
+def test_truth_is_the_oracle_for_the_catalogue_and_where_one_is_given():
+    kernel = Kernel(ir.const(0), 8, 8)
+    truths = [
+        certify(act, HALVES, kernel).truth
+        for act in (
+            activation("tanh"),
+            user(np.tanh, oracle=mpmath.tanh),
+            parse("tanh(x)"),
+            user(np.tanh),
+        )
+    ]
+    assert truths == ["oracle", "oracle", "oracle", "float64"]
+
+
+def test_a_certificate_of_another_truth_differs():
+    kernel = Kernel(ir.const(0), 8, 8)
+    one, other = (certify(user(np.tanh, oracle=o), HALVES, kernel) for o in (None, mpmath.tanh))
+    assert "truth float64, not oracle" in differences(one, other)
+
+
+def test_an_oracle_decides_every_input_of_a_users_function():
+    off = user(lambda x: np.tanh(x) + 0.3, oracle=mpmath.tanh)  # its float64 is not believed
+    truth, right = ideal(off, HALVES), ideal(activation("tanh"), HALVES)
+    assert np.array_equal(truth.codes, right.codes)
+    assert np.allclose(truth.lsb, right.lsb, rtol=0, atol=1e-12)
+    assert truth.oracle_points == 256
+
+
+def test_without_an_oracle_float64_decides_and_none_is_asked():
+    shifted = user(lambda x: np.tanh(x) + 0.3)
+    truth = ideal(shifted, HALVES)
+    assert not np.array_equal(truth.codes, ideal(activation("tanh"), HALVES).codes)
+    assert truth.oracle_points == 0
+
+
+@pytest.mark.parametrize("oracle", [None, lambda x: mpmath.mpf("inf") * mpmath.sign(x)])
+def test_infinities_saturate(oracle):
+    act = user(lambda x: np.where(x == 0, 0.0, np.inf * np.sign(x)), oracle=oracle)
+    if oracle is not None:
+        act = user(np.sign, oracle=lambda x: oracle(x) if x else x)
+    assert ideal(act, HALVES).codes.tolist() == [-128] * 128 + [0] + [127] * 127
+
+
+@pytest.mark.parametrize(
+    ("function", "oracle", "code", "parts"),
+    [
+        (np.sqrt, None, -128, ["x = -64.0", "got nan"]),
+        (lambda x: np.where(x == 1.5, np.nan, x), None, 3, ["x = 1.5", "got nan"]),
+        (lambda x: np.where(x > 2, np.inf - np.inf, 0.0), None, 5, ["x = 2.5", "got nan"]),
+        (np.abs, mpmath.sqrt, -128, ["x = -64.0", "mpc"]),
+        (np.abs, lambda x: mpmath.nan if x == 3 else x, 6, ["x = 3.0", "got nan"]),
+        (np.abs, lambda x: 1 / x, 0, ["x = 0.0", "ZeroDivisionError"]),
+        (np.abs, lambda x: "seven", -128, ["x = -64.0", "ValueError"]),
+        (lambda x: [1 / float(v) for v in x], None, 0, ["ZeroDivisionError"]),
+        (lambda x: [math.log(v + 10) for v in x], None, -128, ["x = -64.0", "ValueError"]),
+        (lambda x: x if x.max() < 9 else x.missing, None, 18, ["AttributeError", "missing"]),
+    ],
+)
+def test_an_input_without_a_value_is_named(refuses, function, oracle, code, parts):
+    with refuses(f"mine at input code {code}, ", "an infinity, which saturates", *parts):
+        ideal(user(function, oracle=oracle), HALVES)
+
+
+@pytest.mark.parametrize(
+    ("function", "parts"),
+    [
+        (lambda x: 2.0, ["shape of mine(x)", "got ()", "(256,)"]),
+        (lambda x: x[1:], ["shape of mine(x)", "got (255,)"]),
+        (lambda x: x[:, None], ["shape of mine(x)", "got (256, 1)"]),
+        (lambda x: x * 1j, ["dtype of mine(x)", "complex128"]),
+        (lambda x: x > 0, ["dtype of mine(x)", "bool"]),
+        (lambda x: x.astype(str), ["dtype of mine(x)", "<U32"]),
+        (lambda x: x.astype(object), ["dtype of mine(x)", "object"]),
+        (lambda x: None, ["shape of mine(x)"]),
+    ],
+)
+def test_a_wrong_shape_or_dtype_is_refused(refuses, function, parts):
+    with refuses(*parts):
+        ideal(user(function), HALVES)
+
+
+def test_a_function_that_only_fails_on_all_inputs_at_once_is_refused(refuses):
+    def alone(x):
+        if x.size > 1:
+            raise MemoryError("too many")
+        return x
+
+    with refuses("mine failed on all inputs at once", "MemoryError: too many"):
+        ideal(user(alone), HALVES)
+
+
+def test_integers_and_float32_are_values():
+    for function in (lambda x: x.astype(np.int32), lambda x: np.trunc(x).astype(np.float32)):
+        assert np.array_equal(
+            ideal(user(function), HALVES).lsb[100:150], np.trunc(np.arange(-28, 22) / 2) * 4
+        )
+
+
+def test_a_function_that_writes_to_its_argument_does_no_harm():
+    def double(x):
+        x *= 2
+        return x
+
+    assert ideal(user(double), HALVES).codes[120:136].tolist() == list(range(-32, 32, 4))
+
+
+def test_a_mistake_of_the_catalogue_is_not_taken_for_the_users():
+    broken = dataclasses.replace(activation("relu"), function=lambda x: x.missing)
+    with pytest.raises(AttributeError):
+        ideal(broken, HALVES)
 
 
 def test_ideal_is_limited_to_the_output_codes():

@@ -12,7 +12,8 @@ import pytest
 from embact.activations import CATALOGUE, activation
 from embact.certify import also_checked
 from embact.emit.header import emit_header
-from embact.fit.record import Limits, fit_json, fit_of_json
+from embact.fit.problem import Limits, Problem
+from embact.fit.record import fit_json, fit_of_json
 from embact.fit.search import FAMILIES, candidates
 from embact.grid import Grid, QuantSpec, grid_of_range
 from embact.run.host import PLACE, compile_header, observe
@@ -55,7 +56,7 @@ def fits_of(case):
     spec = quantisation(act, bits, out_bits, kind)
     # that affine yields nothing for curves is seen in tests/fit; refuting 50 cases takes a minute
     families = [f for f in FAMILIES if f != "affine" or name in TWO_LINES]
-    found = [one for f in families for one in candidates(act, spec, Limits(BUDGET), f)]
+    found = [one for f in families for one in candidates(Problem(act, spec, Limits(BUDGET)), f)]
     return [fit_json(one) for one in found]
 
 
@@ -143,7 +144,7 @@ def test_the_kinds_of_quantisation_are_what_they_are_called(batch):
 def test_a_kernel_beyond_the_budget_would_be_noticed(batch):
     (bits, out_bits), _, _ = batch
     spec = quantisation(activation("tanh"), bits, out_bits, "symmetric")
-    (coarse,) = candidates(activation("tanh"), spec, Limits(20), "pwl")
+    (coarse,) = candidates(Problem(activation("tanh"), spec, Limits(20)), "pwl")
     assert coarse.certificate.max_error_codes > BUDGET
 
 

@@ -1,5 +1,7 @@
 import dataclasses
+import fractions
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ def is_int32(value):
 def test_every_operation_has_an_arity_a_meaning_and_a_reading():
     assert set(ir.ARITY) == set(Op)
     assert set(ir.MEANING) == set(Op) - {Op.INPUT}
-    assert len(Op) == 14
+    assert len(Op) == 15
 
 
 @pytest.mark.parametrize("op", [Op.ADD, Op.SUB, Op.MUL, Op.MULH, Op.AND, Op.MIN, Op.MAX])
@@ -39,6 +41,25 @@ def test_binary_operation_on_corners_is_the_integer_one_or_refused(expressions, 
             with refuses(f"{op.value} overflows", f"got {exact}..{exact}", "int32"):
                 evaluate(node, CODES)
     assert (refused > 0) == (op in (Op.ADD, Op.SUB, Op.MUL))
+
+
+def test_division_on_corners_rounds_towards_zero_or_is_refused(expressions, refuses):
+    for a, b in itertools.product(CORNERS, CORNERS):
+        node = ir.div(const(a), const(b))
+        if b >= 1:
+            exact = expressions.PLAIN[Op.DIV](node, a, b)
+            assert exact == math.trunc(fractions.Fraction(a, b))
+            assert evaluate(node, CODES).tolist() == [exact] * 256
+        else:
+            with refuses("divisor of DIV", f"got {b}..{b}", "at least 1"):
+                evaluate(node, CODES)
+
+
+def test_division_is_refused_if_a_single_input_gives_no_divisor(refuses):
+    quotients = evaluate(ir.div(const(-1000), ir.add(x(), const(129))), CODES)
+    assert quotients.tolist() == [-(1000 // (code + 129)) for code in CODES.tolist()]
+    with refuses("divisor of DIV", "got 0..255"):
+        evaluate(ir.div(const(-1000), ir.add(x(), const(128))), CODES)
 
 
 @pytest.mark.parametrize(

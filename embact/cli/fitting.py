@@ -98,7 +98,7 @@ def fit(
     family: Family = "auto",
     max_error: MaxError = 1,
     max_bytes: MaxBytes = None,
-    slope_bits: SlopeBits = 16,
+    slope_bits: SlopeBits = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the kernel as JSON.")
     ] = None,
@@ -111,13 +111,16 @@ def fit(
     Example: `embact fit sigmoid --range -8:8 --max-error 1 --out sigmoid.json`
     """
     from embact.files import write_text
-    from embact.fit.record import Limits, fit_json
+    from embact.fit.problem import Limits, Options, Problem
+    from embact.fit.record import fit_json
     from embact.fit.search import fit as search
 
     wanted = read_activation(activation, param or [])
     into, out_of = (in_scale, in_zero_point), (out_scale, out_zero_point)
     spec = read_spec(wanted, (dtype, in_dtype, out_dtype), real_range, into, out_of)
-    found = search(wanted, spec, Limits(max_error, max_bytes, slope_bits), family)
+    found = search(
+        Problem(wanted, spec, Limits(max_error, max_bytes), Options(slope_bits=slope_bits)), family
+    )
     if out is not None:
         write_text(out, fit_json(found))
     if json:

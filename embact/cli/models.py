@@ -17,7 +17,7 @@ from embact.errors import EmbactError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from embact.fit.record import Limits
+    from embact.fit.problem import Limits
     from embact.tflite.evaluate import Evaluation
     from embact.tflite.model import Model
     from embact.tflite.placement import Placement
@@ -109,7 +109,7 @@ def convert(
     family: Family = "auto",
     max_error: MaxError = 1,
     max_bytes: MaxBytes = None,
-    slope_bits: SlopeBits = 16,
+    slope_bits: SlopeBits = None,
     json: Json = False,
 ) -> None:
     """Write a copy of a model with one custom op for each activation, and the C of its kernels.
@@ -119,13 +119,13 @@ def convert(
 
     Example: `embact convert model.tflite --out converted/`
     """
-    from embact.fit.record import Limits
+    from embact.fit.problem import Limits
     from embact.tflite.folder import write_conversion
     from embact.tflite.model import read
 
-    limits = Limits(max_error, max_bytes, slope_bits)
+    limits = Limits(max_error, max_bytes)
     source = read(model)
-    placements, reason = _fitted(source, limits, family)
+    placements, reason = _fitted(source, limits, family, slope_bits)
     if not placements:
         if json:
             show.as_json({"converted": None, "nothing_to_do": reason})
@@ -150,15 +150,19 @@ def convert(
     show.say(f"next: embact eval {converted} --stock {stock} --data samples.npz")
 
 
-def _fitted(model: Model, limits: Limits, family: str) -> tuple[Sequence[Placement], str]:
+def _fitted(
+    model: Model, limits: Limits, family: str, slope_bits: int | None
+) -> tuple[Sequence[Placement], str]:
     """Return the placements of all sites, or none and the reason."""
+    from embact.fit.problem import Options
     from embact.tflite.placement import fit_sites
     from embact.tflite.sites import find_sites, nothing_to_do
 
     findings = find_sites(model)
     if reason := nothing_to_do(findings):
         return (), reason
-    return fit_sites(findings.sites, limits, family), ""
+    options = Options(slope_bits=slope_bits)
+    return fit_sites(findings.sites, limits, family, options), ""
 
 
 def _show_placements(placements: Sequence[Placement]) -> None:
@@ -209,9 +213,7 @@ def evaluate_model(
         int | None, typer.Option(metavar="CODES", help="As for `convert`; default 1.")
     ] = None,
     max_bytes: MaxBytes = None,
-    slope_bits: Annotated[
-        int | None, typer.Option(metavar="8|16", help="As for `convert`; default 16.")
-    ] = None,
+    slope_bits: SlopeBits = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For each run.")] = 300.0,
     json: Json = False,
 ) -> None:
@@ -224,7 +226,7 @@ def evaluate_model(
 
     Example: `embact eval model.tflite --data samples.npz`
     """
-    from embact.fit.record import Limits
+    from embact.fit.problem import Limits
     from embact.tflite.child import Runner
     from embact.tflite.data import load_data, random_data
     from embact.tflite.evaluate import evaluate
@@ -247,8 +249,8 @@ def evaluate_model(
             )
         header = header_beside(source)
     else:
-        limits = Limits(1 if max_error is None else max_error, max_bytes, slope_bits or 16)
-        placements, reason = _fitted(source, limits, family or "auto")
+        limits = Limits(1 if max_error is None else max_error, max_bytes)
+        placements, reason = _fitted(source, limits, family or "auto", slope_bits)
         if not placements:
             if json:
                 show.as_json({"sites": 0, "nothing_to_do": reason})
@@ -310,7 +312,7 @@ def demo(
     Example: `embact demo`
     """
     from embact.demo import DATA, MODEL, run_demo
-    from embact.fit.record import Limits
+    from embact.fit.problem import Limits
     from embact.sources import data_file
 
     def step(text: str) -> None:

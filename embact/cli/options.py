@@ -24,7 +24,9 @@ MaxError = Annotated[
 MaxBytes = Annotated[
     int | None, typer.Option(metavar="BYTES", help="Largest size of one kernel's tables.")
 ]
-SlopeBits = Annotated[int, typer.Option(metavar="8|16", help="Width of the slopes of pwl.")]
+SlopeBits = Annotated[
+    int | None, typer.Option(metavar="8|16", help="Width of the slopes of pwl; default: either.")
+]
 
 
 def number(text: str, what: str) -> float:

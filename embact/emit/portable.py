@@ -63,6 +63,7 @@ SPELLING: dict[Op, Callable[..., str]] = {
     Op.SUB: lambda _, a, b: f"({a} - {b})",
     Op.MUL: lambda _, a, b: f"({a} * {b})",
     Op.MULH: lambda _, a, b: f"(int32_t)(((int64_t){a} * {b}) >> 32)",
+    Op.DIV: lambda _, a, b: f"({a} / {b})",
     Op.SHL: lambda node, a: f"({a} * {1 << node.value})",
     Op.SHR: lambda node, a: f"({a} >> {node.value})",
     Op.AND: lambda _, a, b: f"({a} & {b})",

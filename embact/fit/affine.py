@@ -8,19 +8,19 @@ This module must not know C or costs.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from embact.certify import ideal
-from embact.fit.line import Form, Intervals, Segment, intervals, segments
-from embact.fit.pwl import by_segment, piecewise
-from embact.fit.record import Candidate, Limits
+from embact.fit.line import Form, Intervals, Segment, segments
+from embact.fit.lookup import by_segment, piecewise
+from embact.fit.problem import Candidate, Limits
 from embact.ir import Node, add, clamp, mulh, named, shl, shr, x
 from embact.kernel import Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from embact.activations import Activation
+    from embact.fit.problem import Problem
     from embact.grid import QuantSpec
 
 LINES = 2
@@ -28,15 +28,15 @@ HALF = 16
 """MULH takes x * 2**16, so the product keeps 2**-16 of its unit."""
 
 
-def affine(activation: Activation, spec: QuantSpec, limits: Limits) -> Iterator[Candidate]:
+def affine(problem: Problem) -> Iterator[Candidate]:
     """Yield kernels of at most two lines: an exact one if there is one, one in budget."""
-    truth = ideal(activation, spec)
-    low, high = int(truth.codes.min()), int(truth.codes.max())
-    for budget in dict.fromkeys((0, limits.max_error)):
-        bounds = intervals(spec.input.codes(), truth.codes, budget, (low, high))
+    spec, (low, high) = problem.spec, problem.own_range
+    exact = dataclasses.replace(problem, limits=Limits(0))
+    for one in dict.fromkeys((exact, problem)):
+        bounds = one.bounds((low, high))
         found, form = _fewest_lines(bounds, spec)
         if found:
-            line = piecewise(found) if form.offset_step == 1 else _wide(found)
+            line = piecewise(found, x()) if form.offset_step == 1 else _wide(found)
             kernel = Kernel(clamp(line, low, high), spec.input.bits, spec.output.bits)
             yield Candidate(kernel, {"lines": len(found), "shift": form.shift}, tuple(found))
 
@@ -65,7 +65,8 @@ def _wide(found: list[Segment]) -> Node:
 
     It equals ``(slope * x + offset) >> shift`` because the offset is a multiple of 2**16.
     """
-    slope = by_segment(found, "slope", [s.slope for s in found])
-    offset = by_segment(found, "offset", [s.offset >> HALF for s in found])
+    starts = [s.first for s in found[1:]]
+    slope = by_segment(x(), starts, "slope", [s.slope for s in found])
+    offset = by_segment(x(), starts, "offset", [s.offset >> HALF for s in found])
     product = mulh(shl(x(), HALF), slope)
     return named(shr(add(product, offset), found[0].shift - HALF), "line")

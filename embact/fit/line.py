@@ -14,6 +14,7 @@ This module must not know activations, or how a segment is turned into nodes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,11 +43,17 @@ class Intervals:
     high: Codes
 
 
-def intervals(codes: Codes, ideal_codes: Codes, budget: int, clamp: tuple[int, int]) -> Intervals:
-    """Return the outputs within ``budget`` codes of the ideal, free where the clamp takes over."""
-    low, high = ideal_codes - budget, ideal_codes + budget
-    low = np.where(low <= clamp[0], -FREE, low)
-    high = np.where(high >= clamp[1], FREE, high)
+def intervals(codes: Codes, ends: tuple[Codes, Codes], clamp: tuple[int, int]) -> Intervals:
+    """Return the outputs between the ends, free where the clamp takes over.
+
+    Where the ends are crossed no output serves, and no line.
+    """
+    low, high = ends
+    some = low <= high
+    low, high = (
+        np.where(some & (low <= clamp[0]), -FREE, low),
+        np.where(some & (high >= clamp[1]), FREE, high),
+    )
     return Intervals(codes, low, high)
 
 
@@ -56,6 +63,7 @@ class Form:
 
     slope_bits: width of the signed slope.
     shift: S above.
+    terms: if not 0, a slope is a sum of at most that many signed powers of two.
     offset_step: the offset is a multiple of it (2**16 when the product is taken by MULH, else 1).
     Offsets and results, as multiples of offset_step, fit int32.
     """
@@ -63,6 +71,29 @@ class Form:
     slope_bits: int
     shift: int
     offset_step: int = 1
+    terms: int = 0
+
+    @property
+    def slopes(self) -> Codes | None:
+        """The allowed slopes in ascending order, or None if all of that width are."""
+        return power_sums(self.slope_bits, self.terms) if self.terms else None
+
+
+@lru_cache
+def power_sums(bits: int, terms: int) -> Codes:
+    """Return all sums of at most ``terms`` signed powers of two that fit a signed width.
+
+    >>> power_sums(4, 1).tolist()
+    [-8, -4, -2, -1, 0, 1, 2, 4]
+    """
+    powers = [sign << k for k in range(bits) for sign in (1, -1)]
+    sums = {0}
+    for _ in range(terms):
+        sums |= {one + power for one in sums for power in powers}
+    half = 1 << (bits - 1)
+    found: Codes = np.array(sorted(s for s in sums if -half <= s < half), dtype=np.int64)
+    found.flags.writeable = False
+    return found
 
 
 @dataclass(frozen=True)
@@ -76,7 +107,28 @@ class Segment:
     shift: int
 
 
-class _Strips:
+@dataclass(frozen=True)
+class Pair:
+    """Two inputs whose intervals bound every slope that serves both, from below or from above."""
+
+    first: int
+    second: int
+    slope: int
+
+
+@dataclass(frozen=True)
+class Refutation:
+    """Why no line serves some inputs: no allowed slope is >= at_least.slope and <= at_most.slope.
+
+    A bound that is None is that of the slope's width. Where the second input of a pair is 0 and not
+    among the inputs, it stands for the limits of the offset.
+    """
+
+    at_least: Pair | None
+    at_most: Pair | None
+
+
+class Strips:
     """Intervals scaled by a form: lower[i] <= a * x[i] + b <= upper[i], all within int32 steps."""
 
     def __init__(self, bounds: Intervals, form: Form) -> None:
@@ -90,6 +142,7 @@ class _Strips:
         self.offset_low, self.offset_high = INT32_MIN * step, INT32_MAX * step - (step - 1)
         self.slope_low = -(1 << (form.slope_bits - 1))
         self.slope_high = (1 << (form.slope_bits - 1)) - 1
+        self.slopes = form.slopes
 
     def offsets(self, i: int, j: int, slope: int) -> tuple[int, int, int, int]:
         """Return (least offset, greatest offset, and the x that forces each) for inputs i..j-1."""
@@ -111,36 +164,67 @@ class _Strips:
         Cutting planes: a slope that fails is refuted by two inputs, and the same two refute every
         slope up to where their intervals meet.
         """
+        found = self.search(i, j, start)
+        return found if isinstance(found, int) else None
+
+    def search(self, i: int, j: int, start: int) -> int | Refutation:
+        """Return a slope that serves inputs i..j-1, or why there is none."""
+        least: Pair | None = None
+        most: Pair | None = None
         first, last, slope = self.slope_low, self.slope_high, start
-        while first <= last:
-            slope = min(max(slope, first), last)
+        while (nearest := self._allowed(slope, first, last)) is not None:
+            slope = nearest
             low, high, x_low, x_high = self.offsets(i, j, slope)
             if low <= high:
                 return slope
             run, rise = x_low - x_high, low - high + slope * (x_low - x_high)
-            if run == 0:
-                return None
             if run > 0:
                 first = slope = -(-rise // run)
-            else:
+                least = Pair(x_high, x_low, slope)
+            elif run < 0:
                 last = slope = rise // run
-        return None
+                most = Pair(x_low, x_high, slope)
+            else:  # the offset alone cannot serve this input
+                least = most = Pair(x_low, x_high, 0)
+                break
+        return Refutation(least, most)
+
+    def _allowed(self, slope: int, first: int, last: int) -> int | None:
+        """Return the allowed slope in first..last that is near to one, or None if there is none."""
+        if first > last:
+            return None
+        slope = min(max(slope, first), last)
+        if self.slopes is None:
+            return slope
+        low, high = np.searchsorted(self.slopes, (first, last + 1))
+        if low == high:
+            return None
+        position = np.clip(np.searchsorted(self.slopes, slope), low, high - 1)
+        return int(self.slopes[position])
 
     def centre(self, i: int, j: int, slope: int) -> tuple[int, int]:
         """Return the (slope, offset) that leaves the inputs i..j-1 the most slack."""
 
-        def slack(a: int) -> int:
-            low, high, *_ = self.offsets(i, j, a)
+        allowed: Sequence[int] | Codes = range(self.slope_low, self.slope_high + 1)
+        if self.slopes is not None:
+            allowed = self.slopes
+
+        def slack(position: int) -> int:
+            low, high, *_ = self.offsets(i, j, int(allowed[position]))
             return high - low
 
-        step = 1 << max(0, (self.slope_high.bit_length() - 1))
+        # concave in the slope, so climbing finds the most
+        best = int(np.searchsorted(self.slopes, slope)) if self.slopes is not None else 0
+        best = best if self.slopes is not None else slope - self.slope_low
+        step, most = 1 << max(0, len(allowed).bit_length() - 2), slack(best)
         while step:
-            for other in (slope - step, slope + step):
-                if self.slope_low <= other <= self.slope_high and slack(other) > slack(slope):
-                    slope = other
+            for other in (best - step, best + step):
+                if 0 <= other < len(allowed) and (found := slack(other)) > most:
+                    best, most = other, found
                     break
             else:
                 step //= 2
+        slope = int(allowed[best])
         low, high, *_ = self.offsets(i, j, slope)
         return slope, (low + high) // 2
 
@@ -159,21 +243,23 @@ class Run:
     slope: int
 
 
-def runs(bounds: Intervals, form: Form, at_most: int) -> list[Run] | None:
+def runs(bounds: Intervals, form: Form, at_most: int, align: int = 1) -> list[Run] | None:
     """Return the fewest runs of inputs that one line each serves, or None if more than at_most.
 
-    Greedy longest extension; it is optimal because every part of a feasible run is feasible. An
+    align: runs start at multiples of it, counted from the first input. Greedy longest extension; it is optimal because every part of a feasible run is feasible. An
     input that no line serves within int32 gives None too. With an offset_step above 1 the number is
     the least among lines whose interval of offsets is so long that it must hold a multiple.
     """
-    strips = _Strips(bounds, form)
+    strips = Strips(bounds, form)
     found: list[Run] = []
     size, start, slope, length = len(bounds.x), 0, 0, 1
     while start < size:
         if len(found) == at_most:
             return None
-        end, slope = _longest(strips, start, size, length, slope)
-        if end == start:
+        end, slope = longest(strips, start, size, length, slope)
+        if end < size:
+            end -= end % align
+        if end <= start:
             return None
         found.append(Run(start, end, slope))
         start, length = end, end - start
@@ -182,7 +268,7 @@ def runs(bounds: Intervals, form: Form, at_most: int) -> list[Run] | None:
 
 def lines(bounds: Intervals, form: Form, found: Sequence[Run]) -> list[Segment]:
     """Return for each run the line that keeps the most distance from the interval ends."""
-    strips = _Strips(bounds, form)
+    strips = Strips(bounds, form)
     segments = []
     for run in found:
         slope, offset = strips.centre(run.start, run.end, run.slope)
@@ -212,8 +298,14 @@ def line_values(segments: Sequence[Segment], codes: Codes) -> Codes:
     return result
 
 
-def _longest(strips: _Strips, start: int, size: int, guess: int, slope: int) -> tuple[int, int]:
-    """Return (end, slope) of the longest feasible run from ``start``: gallop, then bisect."""
+def longest(
+    strips: Strips, start: int, size: int, guess: int, slope: int, growth: int = 0
+) -> tuple[int, int]:
+    """Return (end, slope) of the longest feasible run from ``start``: gallop, then bisect.
+
+    guess: the length that is tried first; growth: how much longer the second try is, by default
+    twice the guess.
+    """
     good, bad, step = start, size + 1, guess
     while True:
         end = min(good + step, size)
@@ -221,7 +313,8 @@ def _longest(strips: _Strips, start: int, size: int, guess: int, slope: int) -> 
         if tried is None:
             bad = end
             break
-        good, slope, step = end, tried, 2 * step
+        good, slope, step = end, tried, growth or 2 * step
+        growth *= 2
         if good == size:
             return good, slope
     while bad - good > 1:

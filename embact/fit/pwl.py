@@ -1,78 +1,183 @@
 """Family ``pwl``: piecewise linear with free breakpoints and provably the fewest segments.
 
-    y = clamp((slope[i] * x + offset[i]) >> shift),  i = number of breakpoints <= x
+    h(v) = (slope[i] * v + offset[i]) >> shift,  i = number of breakpoints <= v
 
-One shift serves all segments. For every shift the greedy pass is optimal, and every shift that
-int32 allows is tried, so no kernel of this form meets the budget with fewer segments. This module
-must not know C or costs.
+v is the input, or its magnitude if the activation has a symmetry. For every shift the greedy pass
+is optimal, and every shift that int32 allows is tried, so no kernel of this form meets the budget
+with fewer segments. What a kernel costs grows with the number of segments alone once its structure
+(view, slope width, lookup, spacing of the index) is chosen, and the least of every structure is
+yielded: the cheapest kernel of the family is among them. This module must not know C or costs.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embact.certify import ideal
-from embact.fit.line import Form, Run, Segment, intervals, lines, runs
-from embact.fit.record import Candidate, Limits
-from embact.ir import (
-    Node,
-    Table,
-    add,
-    const,
-    lookup,
-    mul,
-    named,
-    saturate,
-    search_tree,
-    select_less,
-    shr,
-    x,
-)
+from embact.fit.continuous import continuous
+from embact.fit.fold import views
+from embact.fit.least import least_error, least_squares
+from embact.fit.line import Form, Intervals, Run, Segment, Strips, lines, longest, runs
+from embact.fit.lookup import branching, by_multiplying, indexed, piecewise
+from embact.fit.problem import Candidate
 from embact.kernel import Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from embact.activations import Activation
-    from embact.grid import QuantSpec
+    from embact.fit.fold import View
+    from embact.fit.problem import Problem
+    from embact.ir import Node
+
+SHIFTS = range(32)
+"""All that int32 allows: beyond 32 - output bits only outputs that stay near code 0 fit."""
+
+BRANCHES = 64
+"""Most segments whose coefficients are written into a tree of choices."""
+
+CELLS = 512
+"""Most entries of an index table."""
 
 
-def pwl(activation: Activation, spec: QuantSpec, limits: Limits) -> Iterator[Candidate]:
-    """Yield the kernel with the fewest segments for the budget.
+@dataclass(frozen=True)
+class Plan:
+    """The fewest runs for one form, and the form."""
 
-    Slopes have ``limits.slope_bits`` bits, offsets 32, and every value fits int32.
+    form: Form
+    runs: list[Run]
+
+
+def pwl(problem: Problem) -> Iterator[Candidate]:
+    """Yield kernels with the fewest segments for the budget, one for each structure.
+
+    With ``options.segments`` the kernels have that many segments at most and the least error, by
+    ``options.minimize``, instead. Slopes have ``options.slope_bits`` bits, offsets 32, and every
+    value fits int32.
     """
-    grid = spec.output
-    truth = ideal(activation, spec)
-    clamp = (grid.code_min, grid.code_max)
-    bounds = intervals(spec.input.codes(), truth.codes, limits.max_error, clamp)
-    best: list[Run] = []
-    form = Form(limits.slope_bits, 0)
-    for shift in range(32):  # beyond 32 - grid.bits only outputs that stay near code 0 fit int32
-        at_most = len(best) - 1 if best else bounds.x.size
-        tried = Form(limits.slope_bits, shift)
-        if found := runs(bounds, tried, at_most):
-            best, form = found, tried
-    segments = lines(bounds, form, best)
-    yield Candidate(
-        Kernel(saturate(piecewise(segments), grid.bits), spec.input.bits, grid.bits),
-        {"segments": len(segments), "slope_bits": form.slope_bits, "shift": form.shift},
-        tuple(segments),
-    )
+    for view in views(problem):
+        yield from of_view(problem, view)
 
 
-def by_segment(found: list[Segment], name: str, values: list[int]) -> Node:
-    """Return the node that gives each input the value of its segment."""
-    if len(found) == 2:  # a choice of two constants is cheaper than a table of two
-        return named(
-            select_less(x(), const(found[1].first), const(values[0]), const(values[1])), name
-        )
-    index = named(search_tree(x(), [s.first for s in found[1:]]), "segment")
-    return named(lookup(Table(f"{name}s", tuple(values)), index), name)
+def of_view(problem: Problem, view: View) -> Iterator[Candidate]:
+    """Yield the kernels of one view."""
+    options = problem.options
+    for slope_bits in (options.slope_bits,) if options.slope_bits else (16, 8):
+        if options.continuous:
+            yield from _continuous(problem, view, slope_bits)
+        elif options.segments is not None:
+            yield from _least(problem, view, slope_bits)
+        elif options.shifts == "each":
+            yield from _each(problem, view, slope_bits)
+        else:
+            yield from _common(problem, view, slope_bits)
 
 
-def piecewise(found: list[Segment]) -> Node:
-    """Return ``(slope * x + offset) >> shift`` with the coefficients of each input's segment."""
-    slope = by_segment(found, "slope", [s.slope for s in found])
-    offset = by_segment(found, "offset", [s.offset for s in found])
-    return named(shr(add(mul(slope, x()), offset), found[0].shift), "line")
+def fewest(
+    bounds: Intervals, slope_bits: int, terms: int = 0, align: int = 1, at_most: int = 1 << 16
+) -> Plan | None:
+    """Return the fewest runs over all shifts, and of those the smallest shift.
+
+    The smallest shift has the smallest offsets. None if nothing serves, or more than at_most runs.
+    """
+    best: Plan | None = None
+    for shift in SHIFTS:
+        form = Form(slope_bits, shift, terms=terms)
+        if found := runs(bounds, form, at_most, align):
+            best, at_most = Plan(form, found), len(found) - 1
+        if at_most == 0:
+            break
+    return best
+
+
+def _common(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
+    """Yield the kernels with one shift for all segments, by each kind of lookup."""
+    wanted = problem.options.lookup
+    plan = fewest(view.bounds, slope_bits)
+    if plan is None:
+        return
+    found = lines(view.bounds, plan.form, plan.runs)
+    if wanted != "index":
+        yield made(problem, view, piecewise(found, view.magnitude), found, slope_bits)
+    if wanted == "compare" or len(found) == 1:
+        return
+    size = view.bounds.x.size
+    for spacing in range(1, size.bit_length()):
+        cells = ((size - 1) >> spacing) + 1
+        if not len(found) <= cells <= CELLS or (wanted is None and cells > size // 4):
+            continue
+        aligned = _aligned(problem, view.bounds, plan.form, spacing)
+        if aligned is None:
+            break  # a wider spacing has fewer breakpoints still
+        spaced = lines(view.bounds, aligned.form, aligned.runs)
+        for direct in (False, True):
+            if not direct or cells <= 4 * len(spaced):
+                node = indexed(spaced, view.magnitude, spacing, direct=direct)
+                yield made(problem, view, node, spaced, slope_bits, spacing_log2=spacing)
+
+
+def _aligned(problem: Problem, bounds: Intervals, form: Form, spacing: int) -> Plan | None:
+    """Return the fewest runs that start at multiples of 2**spacing.
+
+    For int8 inputs over all shifts; for int16 inputs at one shift, so that a search takes seconds.
+    """
+    if problem.spec.input.bits == 8:
+        return fewest(bounds, form.slope_bits, align=1 << spacing)
+    found = runs(bounds, form, bounds.x.size, 1 << spacing)
+    return Plan(form, found) if found else None
+
+
+def _each(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
+    """Yield the kernel with the fewest segments if each has a shift of its own."""
+    strips = {shift: Strips(view.bounds, Form(slope_bits, shift)) for shift in SHIFTS}
+    slopes = dict.fromkeys(SHIFTS, 0)
+    found: list[Segment] = []
+    start, size, length = 0, view.bounds.x.size, 1
+    while start < size:
+        ends = {}
+        for shift, one in strips.items():
+            ends[shift], slopes[shift] = longest(one, start, size, length, slopes[shift])
+        shift = max(SHIFTS, key=lambda shift: (ends[shift], -shift))
+        end = ends[shift]
+        if end == start or len(found) == BRANCHES:
+            return
+        run = Run(start, end, slopes[shift])
+        found += lines(view.bounds, Form(slope_bits, shift), [run])
+        start, length = end, end - start
+    node = branching(found, view.magnitude, by_multiplying)
+    yield made(problem, view, node, found, slope_bits)
+
+
+def _least(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
+    """Yield the kernel of at most ``options.segments`` segments with the least error."""
+    most = problem.options.segments or 1
+    least = least_error if problem.options.minimize == "max" else least_squares
+    found = least(problem, view, slope_bits, most)
+    if found:
+        yield made(problem, view, piecewise(found, view.magnitude), found, slope_bits)
+
+
+def _continuous(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
+    found = continuous(problem, view, slope_bits)
+    if found:
+        yield made(problem, view, piecewise(found, view.magnitude), found, slope_bits)
+
+
+def made(
+    problem: Problem,
+    view: View,
+    h: Node,
+    found: list[Segment],
+    slope_bits: int,
+    **parameters: int,
+) -> Candidate:
+    """Return the candidate whose h is given, with what was chosen for it."""
+    chosen = {"segments": len(found), "slope_bits": slope_bits, **parameters}
+    if len({one.shift for one in found}) == 1:
+        chosen["shift"] = found[0].shift
+    if view.folded:
+        chosen["folded"] = 1
+    if view.clamp != problem.code_range:
+        chosen["clamp_low"], chosen["clamp_high"] = view.clamp
+    spec = problem.spec
+    kernel = Kernel(view.result(h), spec.input.bits, spec.output.bits)
+    return Candidate(kernel, chosen, () if view.folded else tuple(found))

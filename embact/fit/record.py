@@ -7,75 +7,53 @@ back. This module must not know how any family works.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from shlex import quote
+from typing import Any
 
 import msgspec
 import numpy as np
 
 from embact import __version__
-from embact.activations import Activation, activation
-from embact.certify import Certificate, certify, differences
-from embact.errors import EmbactError
+from embact.activations import CATALOGUE, Activation, activation
+from embact.certify import Certificate, Histogram, certify, differences
+from embact.errors import EmbactError, unknown_name
+from embact.expression import DEFAULT_NAME, parse
 from embact.fit.line import Segment, line_values
+from embact.fit.problem import Candidate, Limits, Options, Problem
 from embact.grid import QuantSpec  # noqa: TC001 - likewise
 from embact.ir import check_identifier
 from embact.kernel import Kernel, Program, kernel_of
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON form; it changes when a reader of the old form would misread the new one."""
 
 SCHEMA_TEXT = f"{SCHEMA} (made by this embact; fit it again)"
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What a kernel may cost.
-
-    max_error: largest allowed ``max_error_codes``.
-    max_bytes: largest allowed table bytes, or None.
-    slope_bits: width of the slopes of piecewise linear kernels: 8 or 16.
-    Raises EmbactError for values outside these.
-    """
-
-    max_error: int = 1
-    max_bytes: int | None = None
-    slope_bits: int = 16
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.max_error <= 1 << 16:
-            raise EmbactError("error budget in codes", got=self.max_error, allowed="0..65536")
-        if self.max_bytes is not None and self.max_bytes < 0:
-            raise EmbactError("table budget in bytes", got=self.max_bytes, allowed=">= 0")
-        if self.slope_bits not in (8, 16):
-            raise EmbactError("slope bits", got=self.slope_bits, allowed="8, 16")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A kernel that a family built.
-
-    parameters: what the family chose, integers by name. segments: the lines, where it has any.
-    """
-
-    kernel: Kernel
-    parameters: Mapping[str, int] = field(default_factory=dict)
-    segments: tuple[Segment, ...] = ()
-
-
-@dataclass(frozen=True)
 class Fit:
-    """A candidate with its certificate and the limits that it was chosen under."""
+    """A candidate with its certificate and the problem that it answers."""
 
-    activation: Activation
-    spec: QuantSpec
-    limits: Limits
+    problem: Problem
     family: str
     candidate: Candidate
     certificate: Certificate
+
+    @property
+    def activation(self) -> Activation:
+        """What the kernel approximates."""
+        return self.problem.activation
+
+    @property
+    def spec(self) -> QuantSpec:
+        """The grids that it maps between."""
+        return self.problem.spec
+
+    @property
+    def limits(self) -> Limits:
+        """What it was allowed to cost."""
+        return self.problem.limits
 
     @property
     def kernel(self) -> Kernel:
@@ -90,9 +68,9 @@ class Fit:
 
     @property
     def command(self) -> str:
-        """The command line that fits this kernel again."""
+        """The command line that fits this kernel again; a comment where only Python could."""
         source, target = self.spec.input, self.spec.output
-        words = ["embact fit", self.activation.name]
+        words = _fitting(self.activation)
         words += [f"--param {name}={value!r}" for name, value in self.activation.settings().items()]
         if source.dtype == target.dtype:
             words.append(f"--dtype {source.dtype}")
@@ -101,15 +79,73 @@ class Fit:
         for side, grid in (("in", source), ("out", target)):
             words.append(f"--{side}-scale {grid.scale!r} --{side}-zero-point {grid.zero_point}")
         words.append(f"--family {self.family} --max-error {self.limits.max_error}")
-        if "slope_bits" in self.candidate.parameters:
-            words.append(f"--slope-bits {self.limits.slope_bits}")
+        if self.limits.max_bytes is not None:
+            words.append(f"--max-bytes {self.limits.max_bytes}")
+        if self.problem.histogram is not None:
+            words.append("--histogram HISTOGRAM.npz")
+        if self.limits.on_support:
+            words.append("--max-error-on-support")
+        words += _flags(self.problem.options)
         return " ".join(words)
+
+
+def _flags(options: Options) -> list[str]:
+    """Return the command line's words for the options that are not the defaults."""
+    words = []
+    for option in dataclasses.fields(options):
+        value, flag = getattr(options, option.name), option.name.replace("_", "-")
+        if value is True:
+            words.append(f"--{flag}")
+        elif value is False and option.default is None:
+            words.append(f"--no-{flag}")
+        elif value != option.default:
+            words.append(f"--{flag} {value}")
+    return words
+
+
+def _fitting(act: Activation) -> list[str]:
+    """Return the command line's first words for an activation."""
+    if act.expression:
+        named = [] if act.name == DEFAULT_NAME else [f"--name {act.name}"]
+        return ["embact fit", f"--expr {quote(act.expression)}", *named]
+    if act.name not in CATALOGUE:
+        return [f"# no command fits the Python callable {act.name}:"]
+    return ["embact fit", act.name]
 
 
 @dataclass(frozen=True)
 class _Activation:
+    """A catalogue entry by name, a user's formula by ``expression``, or a Python callable."""
+
     name: str
     parameters: dict[str, float]
+    expression: str | None
+
+
+def _stored(act: Activation) -> _Activation:
+    return _Activation(act.name, act.settings(), act.expression or None)
+
+
+def _restored(stored: _Activation, given: Activation | None) -> Activation:
+    """Return the activation that a kernel file means: the given one, if that is the one."""
+    if given is not None:
+        if _stored(given) != stored:
+            got, allowed = (msgspec.json.encode(act).decode() for act in (_stored(given), stored))
+            raise EmbactError("activation", got=got, allowed=f"the kernel file's, {allowed}")
+        return given
+    if stored.expression is not None:
+        if stored.parameters:
+            raise EmbactError("parameters of a formula", got=stored.parameters, allowed="none")
+        return parse(stored.expression, stored.name)
+    if stored.name not in CATALOGUE:
+        unknown = unknown_name("activation", stored.name, CATALOGUE)
+        raise EmbactError(
+            unknown.what,
+            got=unknown.got,
+            allowed=f"{unknown.allowed}; a Python callable's kernel needs it: "
+            "fit_of_json(text, activation=...)",
+        )
+    return activation(stored.name, **stored.parameters)
 
 
 @dataclass(frozen=True)
@@ -121,6 +157,8 @@ class _Record:
     activation: _Activation
     quantisation: QuantSpec
     limits: Limits
+    options: Options
+    histogram: Histogram | None
     family: str
     parameters: dict[str, int]
     segments: tuple[Segment, ...]
@@ -135,9 +173,11 @@ def fit_record(fit: Fit) -> dict[str, Any]:
     record = _Record(
         SCHEMA,
         __version__,
-        _Activation(fit.activation.name, fit.activation.settings()),
+        _stored(fit.activation),
         fit.spec,
         fit.limits,
+        fit.problem.options,
+        fit.problem.histogram,
         fit.family,
         dict(fit.candidate.parameters),
         fit.candidate.segments,
@@ -155,9 +195,10 @@ def fit_json(fit: Fit) -> str:
     return msgspec.json.format(msgspec.json.encode(fit_record(fit)), indent=2).decode() + "\n"
 
 
-def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
+def fit_of_json(text: str | bytes, *, where: str = "", activation: Activation | None = None) -> Fit:
     """Return the fit that a JSON text holds.
 
+    activation: the one that the kernel was fitted to; needed where that is a Python callable.
     Nothing in it is taken on trust. Raises EmbactError if the text is not such a document, if its
     kernel is not the one its digest names, or if the certificate, limits, segments or table bytes
     do not follow from that kernel.
@@ -177,7 +218,7 @@ def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
         )
     try:
         record = msgspec.convert(head, type=_Record)
-        act = activation(record.activation.name, **record.activation.parameters)
+        act = _restored(record.activation, activation)
         kernel = kernel_of(record.program)
     except (msgspec.ValidationError, EmbactError) as error:
         raise EmbactError("not a kernel file", got=error, where=where) from None
@@ -188,12 +229,12 @@ def fit_of_json(text: str | bytes, *, where: str = "") -> Fit:
             allowed=kernel.digest,
             where=where,
         )
-    spec = record.quantisation
     candidate = Candidate(kernel, record.parameters, record.segments)
     # what was seen elsewhere is that machine's evidence, not this file's
     certificate = dataclasses.replace(record.certificate, checked_on=("definition",))
-    fit = Fit(act, spec, record.limits, record.family, candidate, certificate)
     try:
+        problem = Problem(act, record.quantisation, record.limits, record.options, record.histogram)
+        fit = Fit(problem, record.family, candidate, certificate)
         _check(fit, record)
     except EmbactError as error:
         raise EmbactError("not a kernel file", got=error, where=where) from None
@@ -207,7 +248,7 @@ def _check(fit: Fit, record: _Record) -> None:
         raise EmbactError(
             "table bytes", got=record.table_bytes, allowed=str(fit.kernel.table_bytes)
         )
-    earned = certify(fit.activation, fit.spec, fit.kernel)
+    earned = certify(fit.activation, fit.spec, fit.kernel, fit.problem.histogram)
     if wrong := differences(fit.certificate, earned):
         raise EmbactError("certificate", got=wrong, allowed="what the kernel earns")
     if not meets(fit):
@@ -225,6 +266,7 @@ def _check(fit: Fit, record: _Record) -> None:
 
 def meets(fit: Fit) -> bool:
     """Return whether a fit's error and tables are within its limits."""
-    most = fit.limits.max_bytes
-    small = most is None or fit.kernel.table_bytes <= most
-    return small and fit.certificate.max_error_codes <= fit.limits.max_error
+    limits, proved = fit.limits, fit.certificate
+    small = limits.max_bytes is None or fit.kernel.table_bytes <= limits.max_bytes
+    error = proved.max_error_codes_on_support if limits.on_support else proved.max_error_codes
+    return small and error <= limits.max_error

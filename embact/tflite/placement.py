@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embact.errors import EmbactError
+from embact.fit.problem import Options, Problem
 from embact.fit.search import AUTO, fit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from embact.activations import Activation
-    from embact.fit.record import Fit, Limits
+    from embact.fit.problem import Limits
+    from embact.fit.record import Fit
     from embact.grid import QuantSpec
     from embact.tflite.sites import Site
 
@@ -79,7 +81,9 @@ def kernels_of(placements: Sequence[Placement]) -> dict[str, Fit]:
     return kernels
 
 
-def fit_sites(sites: Sequence[Site], limits: Limits, family: str = AUTO) -> tuple[Placement, ...]:
+def fit_sites(
+    sites: Sequence[Site], limits: Limits, family: str = AUTO, options: Options | None = None
+) -> tuple[Placement, ...]:
     """Return the placements of the cheapest kernel within the limits at each site.
 
     Raises EmbactError if a site has no such kernel.
@@ -88,5 +92,5 @@ def fit_sites(sites: Sequence[Site], limits: Limits, family: str = AUTO) -> tupl
     for site in sites:
         key = site.activation, site.spec
         if key not in found:
-            found[key] = fit(*key, limits, family)
+            found[key] = fit(Problem(*key, limits, options or Options()), family)
     return place(sites, [found[site.activation, site.spec] for site in sites])

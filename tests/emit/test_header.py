@@ -9,7 +9,7 @@ from embact import __version__, ir
 from embact.activations import activation
 from embact.certify import stated
 from embact.emit.header import emit_header, functions_in
-from embact.fit.record import Limits
+from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import fit
 from embact.grid import Grid, QuantSpec
 from embact.kernel import Kernel
@@ -26,7 +26,7 @@ GOLDEN = {
     ),
     "sigmoid_pwl_s8": (
         *("sigmoid", {}),
-        *(QuantSpec(S8, PROBABILITY), Limits(max_error=1, slope_bits=8), "pwl"),
+        *(QuantSpec(S8, PROBABILITY), Limits(max_error=1), "pwl"),
     ),
     "tanh_pwl_s16_s8": ("tanh", {}, QuantSpec(S16, Grid(1 / 128, 0, 8)), Limits(), "pwl"),
     "swish_lut_s8_s16": (
@@ -34,17 +34,18 @@ GOLDEN = {
         *(QuantSpec(Grid(0.0625, -7, 8), Grid(2.0**-12, 0, 16)), Limits(), "lut"),
     ),
 }
+PLAIN = Options(slope_bits=8, fold=False, lookup="compare")
 STANDARDS = ("-std=c99", "-std=c11", "-std=c17")
 CPP = ("-x", "c++", "-std=c++17", "-Wall", "-Wextra", "-Werror")
 
 FIT_AND_EMIT = """
 from embact.activations import activation
-from embact.certify import stated
 from embact.emit.header import emit_header
+from embact.fit.problem import Problem
 from embact.fit.search import fit
 from embact.grid import Grid, QuantSpec
 spec = QuantSpec(Grid(2.0**-12, 0, 16), Grid(1 / 128, 0, 8))
-print(emit_header({"f": fit(activation("tanh"), spec, family="pwl")}), end="")
+print(emit_header({"f": fit(Problem(activation("tanh"), spec), "pwl")}), end="")
 """
 
 
@@ -52,7 +53,7 @@ print(emit_header({"f": fit(activation("tanh"), spec, family="pwl")}), end="")
 def fits():
     """The representative kernels as name -> Fit."""
     return {
-        name: fit(activation(act, **parameters), spec, limits, family)
+        name: fit(Problem(activation(act, **parameters), spec, limits, PLAIN), family)
         for name, (act, parameters, spec, limits, family) in GOLDEN.items()
     }
 

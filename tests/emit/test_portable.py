@@ -23,6 +23,7 @@ def corners():
     """Return kernels at the edges of what C can say."""
     entry = ir.lookup(SHUFFLED, POSITION)
     wide = ir.mul(x(), const(1 << 24))  # all of int32
+    positive = ir.Node(Op.MAX, (entry, const(1)))
     least, most = const(INT32_MIN), const(INT32_MAX)
     long = x()
     for step in range(12):
@@ -40,6 +41,11 @@ def corners():
         "mulh_of_ends": ir.shr(ir.mulh(ir.select_less(x(), const(0), least, most), wide), 24),
         "shift_by_31": ir.shr(wide, 31),
         "shift_left_30": ir.shr(ir.shl(ir.shr(x(), 7), 30), 24),
+        "divide_least": ir.shr(ir.div(ir.mul(x(), const(1 << 24)), const(1)), 24),
+        "divide_both_signs": ir.saturate(ir.div(ir.mul(x(), entry), positive), 8),
+        "divide_by_clamped": ir.shr(ir.div(wide, ir.clamp(entry, 1, 7)), 24),
+        "divide_shared": ir.clamp(ir.div(wide, ir.add(ir.shl(x(), 7), const(1 << 20))), -99, 90),
+        "least_of_two": ir.Node(Op.MIN, (entry, x())),
         "saturate_shared": ir.saturate(ir.mul(entry, ir.saturate(entry, 6)), 8),
         "and_of_negatives": ir.Node(Op.AND, (x(), ir.sub(const(0), entry))),
         "nested_choice": ir.saturate(long, 8),

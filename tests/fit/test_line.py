@@ -1,10 +1,12 @@
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embact.fit import line
-from embact.fit.line import FREE, Form, Intervals, intervals, segments
+from embact.fit.line import FREE, Form, Intervals, intervals, power_sums, runs, segments
 from embact.ir import INT32_MAX, INT32_MIN
 
 fixed = settings(derandomize=True, database=None, deadline=None, max_examples=400)
@@ -46,21 +48,26 @@ def offsets(points, form, slope):
     return max(at_least), min(at_most)
 
 
-def is_served(points, form):
+def is_served(points, form, allowed=None):
     """Decide by trying every slope."""
-    for slope in range(-(2 ** (form.slope_bits - 1)), 2 ** (form.slope_bits - 1)):
+    every = range(-(2 ** (form.slope_bits - 1)), 2 ** (form.slope_bits - 1))
+    for slope in every if allowed is None else allowed:
         low, high = offsets(points, form, slope)
         if low <= high and -(-low // form.offset_step) <= high // form.offset_step:
             return True
     return False
 
 
-def least_number(points, form):
+def least_number(points, form, allowed=None):
     """Return the least number of runs that are each served, over all partitions."""
     best = [0]
     for end in range(1, len(points) + 1):
         best.append(
-            min(best[start] + 1 for start in range(end) if is_served(points[start:end], form))
+            min(
+                best[start] + 1
+                for start in range(end)
+                if is_served(points[start:end], form, allowed)
+            )
         )
     return best[-1]
 
@@ -175,10 +182,46 @@ def test_slopes_and_offsets_are_centred():
 
 def test_intervals_are_the_budget_around_the_ideal_and_free_beyond_the_clamp():
     codes = np.arange(-3, 4)
-    bounds = intervals(codes, np.array([-4, -3, -2, 0, 2, 3, 4]), 1, (-4, 4))
+    ideal = np.array([-4, -3, -2, 0, 2, 3, 4])
+    bounds = intervals(codes, (ideal - 1, ideal + 1), (-4, 4))
     assert bounds.x is codes
     assert bounds.low.tolist() == [-FREE, -FREE, -3, -1, 1, 2, 3]
     assert bounds.high.tolist() == [-3, -2, -1, 1, 3, FREE, FREE]
+
+
+def test_where_no_output_serves_no_line_does():
+    codes, low, high = np.arange(3), np.array([-9, 1, 9]), np.array([-9, 0, 9])
+    bounds = intervals(codes, (low, high), (-4, 4))
+    assert bounds.low[1] > bounds.high[1]
+    assert segments(bounds, Form(8, 4), 9) is None
+
+
+def test_runs_can_be_kept_to_multiples():
+    points = [(x, abs(x - 21), abs(x - 21) + 1) for x in range(64)]
+    for align, number in ((1, 2), (2, 2), (4, 2), (8, None)):
+        found = runs(arrays(points), Form(8, 3), 99, align)
+        assert number == (found and len(found))
+        assert all(run.start % align == 0 for run in found or [])
+
+
+@pytest.mark.parametrize(("bits", "terms"), [(3, 1), (5, 2), (6, 3)])
+def test_power_sums_are_all_sums_of_so_many_signed_powers(bits, terms):
+    powers = [sign * 2**k for k in range(bits) for sign in (1, -1)]
+    sums = {sum(some) for n in range(terms + 1) for some in itertools.product(powers, repeat=n)}
+    limit = 2 ** (bits - 1)
+    assert power_sums(bits, terms).tolist() == sorted(s for s in sums if -limit <= s < limit)
+
+
+@fixed
+@given(small_cases(), st.integers(1, 2))
+def test_sums_of_powers_use_the_fewest_segments(case, terms):
+    points, plain = case
+    form = Form(plain.slope_bits, plain.shift, terms=terms)
+    allowed = set(power_sums(form.slope_bits, terms).tolist())
+    found = segments(arrays(points), form, len(points))
+    least = least_number(points, form, allowed)
+    assert least == (found and len(found))
+    assert all(one.slope in allowed for one in found or [])
 
 
 def test_segment_search_is_deterministic():

@@ -3,9 +3,9 @@ import pytest
 
 from embact.activations import activation
 from embact.certify import ideal
-from embact.fit.line import Form, intervals, segments
+from embact.fit.line import Form, segments
 from embact.fit.pwl import pwl
-from embact.fit.record import Limits
+from embact.fit.problem import Limits, Options, Problem
 from embact.grid import Grid, QuantSpec, grid_of_range
 from embact.ir import INT32_MAX, INT32_MIN
 
@@ -32,9 +32,10 @@ def quantisation(name, end):
     return QuantSpec(grid_in, grid_of_range(float(values.min()), float(values.max()), 8))
 
 
-def only(act, spec, limits):
-    (candidate,) = pwl(act, spec, limits)
-    return candidate
+def only(act, spec, limits, slope_bits=16):
+    """Return the kernel over the input itself, with breakpoints that are compared."""
+    options = Options(slope_bits=slope_bits, fold=False, lookup="compare")
+    return next(pwl(Problem(act, spec, limits, options)))
 
 
 def replayed(found, code, bits):
@@ -54,9 +55,8 @@ def check(act, spec, limits, candidate):
     said = [replayed(candidate.segments, code, spec.output.bits) for code in codes]
     assert candidate.kernel.outputs.tolist() == said
     assert candidate.parameters["segments"] == len(candidate.segments)
-    assert candidate.parameters["slope_bits"] == limits.slope_bits
     assert {one.shift for one in candidate.segments} == {candidate.parameters["shift"]}
-    limit = 2 ** (limits.slope_bits - 1)
+    limit = 2 ** (candidate.parameters["slope_bits"] - 1)
     assert all(-limit <= one.slope < limit for one in candidate.segments)
 
 
@@ -66,9 +66,10 @@ def test_int8_kernels_have_the_provably_least_number_of_segments(
     name, end, budget, least, slope_bits
 ):
     act, spec = activation(name), quantisation(name, end)
-    limits = Limits(max_error=budget, slope_bits=slope_bits)
-    candidate = only(act, spec, limits)
+    limits = Limits(max_error=budget)
+    candidate = only(act, spec, limits, slope_bits)
     assert len(candidate.segments) == least[slope_bits]
+    assert candidate.parameters["slope_bits"] == slope_bits
     check(act, spec, limits, candidate)
 
 
@@ -83,8 +84,8 @@ def test_int8_kernels_have_the_provably_least_number_of_segments(
 )
 @pytest.mark.parametrize("slope_bits", [8, 16])
 def test_kernels_of_other_widths_meet_their_budget(name, spec, budget, slope_bits):
-    limits = Limits(max_error=budget, slope_bits=slope_bits)
-    check(activation(name), spec, limits, only(activation(name), spec, limits))
+    limits = Limits(max_error=budget)
+    check(activation(name), spec, limits, only(activation(name), spec, limits, slope_bits))
 
 
 def test_one_changed_segment_would_be_noticed():
@@ -110,10 +111,10 @@ def test_every_shift_that_int32_allows_is_tried():
 @pytest.mark.parametrize("name", ["tanh", "gelu"])
 def test_no_shift_gives_fewer_segments(name):
     act, spec = activation(name), quantisation(name, 4)
-    bounds = intervals(spec.input.codes(), ideal(act, spec).codes, 1, (-128, 127))
+    bounds = Problem(act, spec).bounds()
     counts = [segments(bounds, Form(8, shift), 256) for shift in range(32)]
     least = min(len(found) for found in counts if found)
-    assert len(only(act, spec, Limits(slope_bits=8)).segments) == least
+    assert len(only(act, spec, Limits(), 8).segments) == least
 
 
 def test_a_wider_budget_never_takes_more_segments():

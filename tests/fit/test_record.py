@@ -1,3 +1,4 @@
+import dataclasses
 import copy
 import json
 import math
@@ -7,7 +8,8 @@ import pytest
 
 from embact.activations import CATALOGUE, activation
 from embact.emit.header import emit_header
-from embact.fit.record import SCHEMA, Limits, fit_json, fit_of_json, fit_record
+from embact.fit.problem import Limits, Options, Problem
+from embact.fit.record import SCHEMA, fit_json, fit_of_json, fit_record
 from embact.fit.search import fit
 from embact.grid import Grid, QuantSpec
 
@@ -16,12 +18,22 @@ SIGMOID = QuantSpec(Grid(0.0625, 0, 8), Grid(1 / 256, -128, 8))
 
 @pytest.fixture(scope="module")
 def pwl():
-    return fit(activation("sigmoid"), SIGMOID, Limits(max_error=1, slope_bits=8), "pwl")
+    return fit(
+        Problem(
+            activation("sigmoid"),
+            SIGMOID,
+            Limits(1),
+            Options(slope_bits=8, fold=False, lookup="compare"),
+        ),
+        "pwl",
+    )
 
 
 @pytest.fixture(scope="module")
 def lut():
-    return fit(activation("swish", beta=1.5), QuantSpec(Grid(0.1, 3, 8), Grid(0.05, -100, 8)))
+    return fit(
+        Problem(activation("swish", beta=1.5), QuantSpec(Grid(0.1, 3, 8), Grid(0.05, -100, 8)))
+    )
 
 
 @pytest.fixture
@@ -42,7 +54,7 @@ def put(document, path, value):
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_json_comes_back_byte_for_byte(name, spec_of):
     act = activation(name)
-    made = fit(act, spec_of(act, -4.0, 9.0), Limits(max_bytes=2000))
+    made = fit(Problem(act, spec_of(act, -4.0, 9.0), Limits(max_bytes=2000)))
     text = fit_json(made)
     again = fit_of_json(text)
     assert fit_json(again) == text
@@ -63,13 +75,14 @@ def test_bytes_and_other_layouts_of_the_same_document_are_read(pwl, document):
 def test_document_is_plain_and_complete(pwl, document):
     assert document == json.loads(json.dumps(fit_record(pwl)))
     assert set(document) == {
-        *("schema", "embact", "activation", "quantisation", "limits", "family", "parameters"),
+        *("schema", "embact", "activation", "quantisation", "limits", "options", "histogram"),
+        *("family", "parameters"),
         *("segments", "table_bytes", "digest", "certificate", "program"),
     }
     assert document["schema"] == SCHEMA
-    assert document["activation"] == {"name": "sigmoid", "parameters": {}}
+    assert document["activation"] == {"name": "sigmoid", "parameters": {}, "expression": None}
     assert document["quantisation"]["input"] == {"scale": 0.0625, "zero_point": 0, "bits": 8}
-    assert document["limits"] == {"max_error": 1, "max_bytes": None, "slope_bits": 8}
+    assert document["limits"] == {"max_error": 1, "max_bytes": None, "on_support": False}
     assert document["parameters"]["segments"] == len(document["segments"]) == 7
     assert document["table_bytes"] == pwl.kernel.table_bytes
     assert document["digest"] == document["certificate"]["kernel_digest"] == pwl.kernel.digest
@@ -78,15 +91,15 @@ def test_document_is_plain_and_complete(pwl, document):
 
 def test_text_is_indented_and_ends_in_one_newline(pwl):
     text = fit_json(pwl)
-    assert text.startswith('{\n  "schema": 1,\n')
+    assert text.startswith(f'{{\n  "schema": {SCHEMA},\n')
     assert text.endswith("}\n")
     assert not text.endswith("\n\n")
 
 
 TAMPERED = [
-    (("schema",), 2, ["schema", "got 2", "allowed: 1"]),
-    (("schema",), None, ["schema", "allowed: 1"]),
-    (("schema",), "1", ["schema", "got 1", "allowed: 1"]),
+    (("schema",), 3, ["schema", "got 3", f"allowed: {SCHEMA}"]),
+    (("schema",), None, ["schema", f"allowed: {SCHEMA}"]),
+    (("schema",), "2", ["schema", "got 2", f"allowed: {SCHEMA}"]),
     (("digest",), "0" * 64, ["does not match its digest", "0" * 64]),
     (("program", "tables", 0, "values", 3), 5, ["does not match its digest"]),
     (("program", "tables", 0, "values", 3), 1 << 40, ["not a kernel file", "int32"]),
@@ -120,7 +133,8 @@ TAMPERED = [
     (("quantisation", "input", "zero_point"), 0.5, ["not a kernel file", "zero_point"]),
     (("quantisation", "output", "bits"), 16, ["differ in width"]),
     (("limits", "max_error"), -1, ["not a kernel file", "error budget"]),
-    (("limits", "slope_bits"), True, ["not a kernel file", "slope_bits"]),
+    (("options", "slope_bits"), True, ["not a kernel file", "slope_bits"]),
+    (("options", "terms"), 4, ["not a kernel file", "terms", "1, 2, 3"]),
     (("table_bytes",), 1, ["table bytes"]),
     (("segments", 0, "slope"), "3", ["not a kernel file", "slope"]),
     (("segments", 0, "slope"), 99, ["segments", "give the kernel's outputs"]),
@@ -166,7 +180,11 @@ def test_every_missing_field_is_refused(refuses, document):
             if isinstance(value, dict) and key != "parameters":
                 yield from paths(value, (*path, key))
 
-    optional = {("limits", key) for key in ("max_error", "max_bytes", "slope_bits")}
+    optional = {
+        (part, field.name)
+        for part, kind in (("limits", Limits), ("options", Options))
+        for field in dataclasses.fields(kind)
+    }
     for path in set(paths(document)) - optional:
         part = copy.deepcopy(document)
         place = part

@@ -2,20 +2,27 @@ import dataclasses
 
 import pytest
 
+from embact import cost
 from embact.activations import activation
 from embact.certify import certify
-from embact.fit import search
-from embact.fit.record import Limits
-from embact.fit.search import FAMILIES, candidates, fit, operations
+from embact.cost import instructions
+from embact.fit.problem import Limits, Options, Problem
+from embact.fit.search import FAMILIES, candidates, choose, fit, ladder
 from embact.grid import Grid, QuantSpec
 from embact.ir import Op
 
 SIGMOID = QuantSpec(Grid(0.0625, 0, 8), Grid(1 / 256, -128, 8))
 SAME = QuantSpec(Grid(0.1, 0, 8), Grid(0.1, 0, 8))
+HARD = ("hard_sigmoid", QuantSpec(Grid(0.05, 0, 8), Grid(1 / 256, -128, 8)))
+FORM = Options(slope_bits=8, fold=False, lookup="compare")
+
+
+def asked(name, spec, limits=None, options=None, **parameters):
+    return Problem(activation(name, **parameters), spec, limits or Limits(), options or Options())
 
 
 def price(one):
-    return operations(one.kernel), one.kernel.table_bytes, one.certificate.max_error_lsb
+    return instructions(one.kernel), one.kernel.table_bytes, one.certificate.max_error_lsb
 
 
 def meets(one, limits):
@@ -28,11 +35,10 @@ def meets(one, limits):
     "limits", [Limits(), Limits(max_error=0), Limits(max_error=3), Limits(max_bytes=200)]
 )
 def test_auto_picks_the_cheapest_that_meets_the_limits(name, limits, spec_of):
-    act = activation(name)
-    spec = spec_of(act)
-    found = fit(act, spec, limits)
+    problem = Problem(activation(name), spec_of(activation(name)), limits)
+    found = fit(problem)
     assert meets(found, limits)
-    rivals = [one for one in candidates(act, spec, limits) if meets(one, limits)]
+    rivals = [one for one in candidates(problem) if meets(one, limits)]
     assert price(found) == min(map(price, rivals))
 
 
@@ -42,26 +48,32 @@ def test_auto_picks_the_cheapest_that_meets_the_limits(name, limits, spec_of):
         ("relu", SAME, Limits(), "affine"),
         ("sigmoid", SIGMOID, Limits(), "lut"),
         ("sigmoid", SIGMOID, Limits(max_bytes=100), "pwl"),
-        ("sigmoid", QuantSpec(Grid(0.001, 0, 16), SIGMOID.output), Limits(), "pwl"),
+        (
+            "tanh",
+            QuantSpec(Grid(2.0**-12, 0, 16), Grid(2.0**-15, 0, 16)),
+            Limits(max_bytes=1000),
+            "pwl",
+        ),
     ],
 )
 def test_the_expected_family_wins(name, spec, limits, family):
-    assert fit(activation(name), spec, limits).family == family
+    assert fit(asked(name, spec, limits)).family == family
 
 
 def test_a_named_family_is_the_one_used():
     for family in ("lut", "pwl"):
-        assert fit(activation("sigmoid"), SIGMOID, family=family).family == family
+        assert fit(asked("sigmoid", SIGMOID), family).family == family
 
 
 def test_default_budget_is_one_code():
-    assert fit(activation("gelu"), SAME, family="pwl").certificate.max_error_codes == 1
+    assert fit(asked("gelu", SAME), "pwl").certificate.max_error_codes == 1
 
 
 def test_the_fit_says_what_was_asked_and_what_is_proved():
-    limits = Limits(max_error=2, slope_bits=8)
-    found = fit(activation("elu", alpha=0.5), SAME, limits, "pwl")
-    assert (found.spec, found.limits, found.family) == (SAME, limits, "pwl")
+    problem = asked("elu", SAME, Limits(max_error=2), FORM, alpha=0.5)
+    found = fit(problem, "pwl")
+    assert (found.problem, found.family) == (problem, "pwl")
+    assert (found.spec, found.limits) == (SAME, Limits(max_error=2))
     assert found.activation.settings() == {"alpha": 0.5}
     assert found.certificate == certify(found.activation, SAME, found.kernel)
 
@@ -69,38 +81,44 @@ def test_the_fit_says_what_was_asked_and_what_is_proved():
 @pytest.mark.parametrize("max_bytes", [0, 41, 255])
 def test_no_table_is_larger_than_the_limit(max_bytes):
     limits = Limits(max_error=20, max_bytes=max_bytes)
-    assert fit(activation("sigmoid"), SIGMOID, limits).kernel.table_bytes <= max_bytes
+    assert fit(asked("sigmoid", SIGMOID, limits)).kernel.table_bytes <= max_bytes
 
 
 def test_a_budget_that_no_family_meets_names_what_each_reached(refuses):
     limits = Limits(max_error=0, max_bytes=10)
-    exact = fit(activation("sigmoid"), SIGMOID, Limits(max_error=0), "pwl")
+    exact = fit(asked("sigmoid", SIGMOID, Limits(0), FORM), "pwl")
     with refuses(
-        "no kernel of sigmoid (int8 -> int8) meets the budget",
+        "no pwl kernel of sigmoid (int8 -> int8) meets the budget",
         "got 0 codes, 10 table bytes",
-        "lut 0 codes, 256 bytes",
         f"pwl 0 codes, {exact.kernel.table_bytes} bytes",
     ):
-        fit(activation("sigmoid"), SIGMOID, limits)
+        fit(asked("sigmoid", SIGMOID, limits, FORM), "pwl")
+
+
+def test_every_family_that_misses_the_budget_is_named(refuses, monkeypatch):
+    for family in set(FAMILIES) - {"lut", "pwl"}:
+        monkeypatch.delitem(FAMILIES, family)
+    with refuses("no kernel of sigmoid", "lut 0 codes", "pwl 0 codes"):
+        fit(asked("sigmoid", SIGMOID, Limits(0, max_bytes=0), FORM))
 
 
 def test_a_family_that_cannot_meet_the_budget_is_named(refuses):
-    with refuses("no lut kernel of sigmoid", "lut 0 codes, 256 bytes"):
-        fit(activation("sigmoid"), SIGMOID, Limits(max_bytes=255), "lut")
+    with refuses("no lut kernel of sigmoid", "lut 0 codes", "bytes"):
+        fit(asked("sigmoid", SIGMOID, Limits(max_bytes=20)), "lut")
 
 
 @pytest.mark.parametrize(
     ("family", "spec"),
-    [("affine", SIGMOID), ("lut", QuantSpec(Grid(0.001, 0, 16), SIGMOID.output))],
+    [("affine", SIGMOID), ("composed", SIGMOID)],
 )
 def test_a_family_that_does_not_apply_says_so(refuses, family, spec):
     with refuses(f"no {family} kernel", f"{family} does not apply", "--family auto"):
-        fit(activation("sigmoid"), spec, family=family)
+        fit(asked("sigmoid", spec), family)
 
 
 def test_unknown_family_names_the_nearest(refuses):
-    with refuses("unknown family", "'pwll'", "nearest: pwl", "affine, auto, lut, pwl"):
-        fit(activation("relu"), SAME, family="pwll")
+    with refuses("unknown family", "'pwll'", "nearest: pwl", "affine, auto"):
+        fit(asked("relu", SAME), "pwll")
 
 
 @pytest.mark.parametrize(
@@ -109,8 +127,6 @@ def test_unknown_family_names_the_nearest(refuses):
         ({"max_error": -1}, ["error budget in codes", "got -1"]),
         ({"max_error": 65537}, ["error budget in codes", "0..65536"]),
         ({"max_bytes": -1}, ["table budget in bytes", "got -1"]),
-        ({"slope_bits": 0}, ["slope bits", "got 0", "8, 16"]),
-        ({"slope_bits": 32}, ["slope bits"]),
     ],
 )
 def test_limits_outside_their_range_are_refused(refuses, limits, parts):
@@ -118,30 +134,92 @@ def test_limits_outside_their_range_are_refused(refuses, limits, parts):
         Limits(**limits)
 
 
-def test_every_operation_has_a_price():
-    assert set(search.OPERATIONS) == set(Op)
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"slope_bits": 0}, ["slope bits", "got 0", "8, 16"]),
+        ({"slope_bits": 32}, ["slope bits"]),
+        ({"terms": 4}, ["terms", "got 4", "1, 2, 3"]),
+        ({"segments": 0}, ["segments", "got 0", "1..65536"]),
+        ({"minimize": "mean"}, ["minimize", "max, mse"]),
+        ({"shifts": "all"}, ["shifts", "common, each"]),
+        ({"lookup": "tree"}, ["lookup", "compare, index"]),
+        ({"objective": "size"}, ["objective", "instructions, bytes, error"]),
+    ],
+)
+def test_options_outside_their_range_are_refused(refuses, options, parts):
+    with refuses(*parts):
+        Options(**options)
 
 
 def test_a_cheaper_price_list_changes_the_choice(monkeypatch):
-    monkeypatch.setitem(search.OPERATIONS, Op.LOOKUP, 1000)
-    monkeypatch.setitem(search.OPERATIONS, Op.SELECT, 1)
-    relu = activation("hard_sigmoid")
-    spec = QuantSpec(Grid(0.05, 0, 8), Grid(1 / 256, -128, 8))
-    assert fit(relu, spec).family == "affine"
-    monkeypatch.setitem(search.OPERATIONS, Op.LOOKUP, 0)
-    assert fit(relu, spec).family == "lut"
+    problem = asked(*HARD)
+    dear = cost.CORES["cortex-m4"] | {Op.LOOKUP: 1000}
+    monkeypatch.setitem(cost.CORES, "cortex-m4", dear)
+    assert fit(problem).kernel.table_bytes == 0
+    monkeypatch.setitem(cost.CORES, "cortex-m4", dear | {Op.LOOKUP: -10})
+    assert fit(problem).kernel.table_bytes > 0
+    assert (
+        fit(asked(*HARD, options=Options(core="cortex-m3"))).kernel.digest
+        != fit(problem).kernel.digest
+    )
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "gelu"])
+def test_each_objective_is_met_by_no_better_kernel(name, spec_of):
+    act = activation(name)
+    problem = Problem(act, spec_of(act), Limits(2))
+    by_bytes, by_error = (
+        dataclasses.replace(problem, options=Options(objective=objective))
+        for objective in ("bytes", "error")
+    )
+    rivals = [one for one in candidates(problem) if meets(one, problem.limits)]
+    assert fit(by_bytes).kernel.table_bytes == min(one.kernel.table_bytes for one in rivals)
+    least = fit(by_error).certificate
+    assert least.max_error_codes == 0
+    assert least.max_error_lsb <= min(one.certificate.max_error_lsb for one in rivals)
+    assert instructions(fit(problem).kernel) == min(instructions(one.kernel) for one in rivals)
+
+
+def test_the_least_error_within_few_bytes_is_not_exact():
+    limits = Limits(max_error=255, max_bytes=12)
+    options = Options(lookup="compare", objective="error")
+    found = fit(asked("sigmoid", SIGMOID, limits, options), "pwl")
+    assert found.kernel.table_bytes <= 12
+    assert 0 < found.certificate.max_error_codes <= 2
+
+
+def test_the_choice_says_why():
+    choice = choose(asked("sigmoid", SIGMOID))
+    assert choice.reason.startswith(
+        f"{choice.fit.family} has the fewest estimated instructions on cortex-m4 "
+        f"({instructions(choice.fit.kernel)}) of "
+    )
+    assert "the best of others: " in choice.reason
+    assert "\n" not in choice.reason
+
+
+def test_an_unknown_core_names_the_nearest(refuses):
+    with refuses("unknown core", "'cortex-m5'", "nearest: cortex-m55"):
+        Options(core="cortex-m5")
+
+
+@pytest.mark.parametrize("most", [0, 1, 3, 5, 100, 65536])
+def test_the_ladder_of_budgets_rises_to_its_end(most):
+    budgets = ladder(most)
+    assert budgets == sorted(set(budgets))
+    assert (budgets[0], budgets[-1]) == (0, most)
 
 
 def test_function_names_carry_the_widths():
-    found = fit(activation("relu"), SAME)
+    found = fit(asked("relu", SAME))
     assert found.function_name == "embact_relu_s8"
     for bits, out_bits, name in ((16, 16, "s16"), (8, 16, "s8_s16"), (16, 8, "s16_s8")):
         spec = QuantSpec(Grid(0.1, 0, bits), Grid(0.1, 0, out_bits))
-        assert dataclasses.replace(found, spec=spec).function_name == f"embact_relu_{name}"
+        problem = dataclasses.replace(found.problem, spec=spec)
+        assert dataclasses.replace(found, problem=problem).function_name == f"embact_relu_{name}"
 
 
 def test_every_family_builds_something_that_it_is_named_for():
     for family in FAMILIES:
-        assert all(
-            one.family == family for one in candidates(activation("relu"), SAME, Limits(), family)
-        )
+        assert all(one.family == family for one in candidates(asked("relu", SAME), family))

@@ -4,6 +4,7 @@ import pytest
 from embact import ir
 from embact.activations import activation
 from embact.emit.header import emit_header
+from embact.fit.problem import Problem
 from embact.fit.search import fit
 from embact.grid import Grid, QuantSpec, all_codes
 from embact.ir import Table, const, x
@@ -161,9 +162,9 @@ def test_without_a_system_compiler_ziglang_compiles_a_real_header(tmp_path, monk
     assert find_compiler().command[1:] == ("-m", "ziglang", "cc")
     tanh, relu = activation("tanh"), activation("relu")
     fits = {
-        "tanh_pwl": fit(tanh, QuantSpec(Grid(2.0**-12, 0, 16), Grid(1 / 128, 0, 8)), family="pwl"),
-        "tanh_lut": fit(tanh, QuantSpec(Grid(1 / 32, 0, 8), Grid(1 / 128, 0, 8)), family="lut"),
-        "relu_affine": fit(relu, QuantSpec(Grid(0.001, 0, 16), Grid(0.0007, -99, 16))),
+        "tanh_pwl": fit(Problem(tanh, QuantSpec(Grid(2.0**-12, 0, 16), Grid(1 / 128, 0, 8))), "pwl"),
+        "tanh_lut": fit(Problem(tanh, QuantSpec(Grid(1 / 32, 0, 8), Grid(1 / 128, 0, 8))), "lut"),
+        "relu_affine": fit(Problem(relu, QuantSpec(Grid(0.001, 0, 16), Grid(0.0007, -99, 16)))),
     }
     widths = {name: (one.spec.input.bits, one.spec.output.bits) for name, one in fits.items()}
     built = compile_header(emit_header(fits), widths)

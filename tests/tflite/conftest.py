@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from embact.certify import certify
-from embact.fit.record import Candidate, Fit, Limits
+from embact.fit.problem import Candidate, Limits, Problem
+from embact.fit.record import Fit
 from embact.fit.search import fit
 from embact.ir import Table, add, const, lookup, x
 from embact.kernel import Kernel
@@ -165,7 +166,7 @@ def fit_of_table(activation, spec, values):
     table = Table("table", tuple(int(value) for value in values))
     kernel = Kernel(lookup(table, index), bits, spec.output.bits)
     proved = certify(activation, spec, kernel)
-    return Fit(activation, spec, Limits(1 << 16), "lut", Candidate(kernel), proved)
+    return Fit(Problem(activation, spec, Limits(1 << 16)), "lut", Candidate(kernel), proved)
 
 
 @pytest.fixture
@@ -202,7 +203,7 @@ def same():
 @functools.lru_cache
 def fitted(activation, spec, max_error):
     """A fit, once per session: the int16 ones take seconds."""
-    return fit(activation, spec, Limits(max_error=max_error))
+    return fit(Problem(activation, spec, Limits(max_error=max_error)))
 
 
 @pytest.fixture

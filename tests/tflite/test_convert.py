@@ -12,6 +12,7 @@ import pytest
 from embact.emit.header import emit_header
 from embact.errors import EmbactError
 from embact.fit.record import fit_of_json
+from embact.fit.problem import Problem
 from embact.fit.search import fit
 from embact.run.host import check, compile_header
 from embact.tflite.convert import convert, converted_operators, read_options
@@ -120,7 +121,7 @@ def test_equal_kernels_share_a_function_and_different_ones_get_numbers(build, pl
 
 def test_fits_must_match_their_sites(build):
     sites = find_sites(three_sigmoids(build)).sites
-    fits = [fit(site.activation, site.spec) for site in sites]
+    fits = [fit(Problem(site.activation, site.spec)) for site in sites]
     with pytest.raises(EmbactError, match="fits for sites"):
         place(sites, fits[:2])
     with pytest.raises(EmbactError, match="another quantisation"):

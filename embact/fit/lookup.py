@@ -1,0 +1,139 @@
+"""From segments to nodes: which segment an input is in, and the line that it gives.
+
+    y = (slope[i] * v + offset[i]) >> shift
+
+The segment is found by comparing breakpoints, or, if breakpoints are multiples of a power of two,
+by an index table; or the coefficients stand in the leaves of a tree of choices, which needs no
+table. This module must not know how segments are found.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from embact.ir import (
+    Node,
+    Table,
+    add,
+    const,
+    lookup,
+    mul,
+    named,
+    search_tree,
+    select_less,
+    shl,
+    shr,
+    sub,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from embact.fit.line import Segment
+
+
+def piecewise(found: Sequence[Segment], variable: Node) -> Node:
+    """Return the line of each input's segment, which is found by comparing breakpoints."""
+    starts = [s.first for s in found[1:]]
+    slope = by_segment(variable, starts, "slope", [s.slope for s in found])
+    offset = by_segment(variable, starts, "offset", [s.offset for s in found])
+    return _line(slope, offset, variable, found[0].shift)
+
+
+def by_segment(variable: Node, starts: list[int], name: str, values: list[int]) -> Node:
+    """Return the node that gives each input the value of its segment."""
+    if len(values) == 2:  # a choice of two constants is cheaper than a table of two
+        return named(
+            select_less(variable, const(starts[0]), const(values[0]), const(values[1])), name
+        )
+    index = named(search_tree(variable, starts), "segment")
+    return named(lookup(Table(f"{name}s", tuple(values)), index), name)
+
+
+def indexed(found: Sequence[Segment], variable: Node, spacing: int, *, direct: bool) -> Node:
+    """Return the line of each input's segment, which a table tells from the input's upper bits.
+
+    Segments start at multiples of 2**spacing from the first input. direct: the tables of slopes and
+    offsets have an entry for each cell of 2**spacing inputs, so that no index table is needed.
+    """
+    first, last = found[0].first, found[-1].last
+    cells = [
+        segment
+        for segment, one in enumerate(found)
+        for _ in range((one.first - first) >> spacing, ((one.last - first) >> spacing) + 1)
+    ]
+    assert len(cells) == ((last - first) >> spacing) + 1  # noqa: S101 - else the starts are wrong
+    distance = sub(variable, const(first)) if first else variable
+    cell = named(shr(distance, spacing), "cell")
+    if direct:
+        index, rows = cell, [found[segment] for segment in cells]
+    else:
+        index = named(lookup(Table("segments", tuple(cells)), cell), "segment")
+        rows = list(found)
+    slope = named(lookup(Table("slopes", tuple(s.slope for s in rows)), index), "slope")
+    offset = named(lookup(Table("offsets", tuple(s.offset for s in rows)), index), "offset")
+    return _line(slope, offset, variable, found[0].shift)
+
+
+def _line(slope: Node, offset: Node, variable: Node, shift: int) -> Node:
+    return named(shr(add(mul(slope, variable), offset), shift), "line")
+
+
+def branching(
+    found: Sequence[Segment], variable: Node, leaf: Callable[[Segment, Node], Node]
+) -> Node:
+    """Return the leaf of each input's segment, chosen by bisection of the breakpoints."""
+    if len(found) == 1:
+        return leaf(found[0], variable)
+    middle = len(found) // 2
+    return select_less(
+        variable,
+        const(found[middle].first),
+        branching(found[:middle], variable, leaf),
+        branching(found[middle:], variable, leaf),
+    )
+
+
+def by_multiplying(segment: Segment, variable: Node) -> Node:
+    """Return ``(slope * v + offset) >> shift`` of one segment, with its own shift."""
+    product = mul(variable, const(segment.slope))
+    return shr(add(product, const(segment.offset)), segment.shift)
+
+
+def by_shifting(segment: Segment, variable: Node) -> Node:
+    """Return ``slope * v + offset`` of one segment without a multiplication."""
+    terms = signed_powers(segment.slope)
+    early = not terms or terms[0][0] < 0 and abs(segment.offset) <= NEAR
+    total: Node | None = const(segment.offset if early else 0)
+    if terms and terms[0][0] > 0:
+        total = None
+    for sign, exponent in terms:
+        term = shl(variable, exponent) if exponent else variable
+        if total is None:
+            total = term
+        else:
+            total = add(total, term) if sign > 0 else sub(total, term)
+    assert total is not None  # noqa: S101 - a first term, or a constant
+    return total if early else add(total, const(segment.offset))
+
+
+NEAR = 1 << 28
+"""An offset that leaves room in int32 for any partial sum of a 16-bit slope's terms."""
+
+
+def signed_powers(slope: int) -> list[tuple[int, int]]:
+    """Return the fewest (sign, exponent) whose signed powers of two add up to a slope.
+
+    The non-adjacent form: no sum of fewer terms exists (Reitwiesner 1960). Positive terms first.
+
+    >>> signed_powers(7), signed_powers(-3)
+    ([(1, 3), (-1, 0)], [(1, 0), (-1, 2)])
+    """
+    terms, exponent = [], 0
+    while slope:
+        if slope % 2:
+            digit = 2 - slope % 4
+            terms.append((digit, exponent))
+            slope -= digit
+        slope, exponent = slope // 2, exponent + 1
+    return sorted(terms, key=lambda term: -term[0])

@@ -1,0 +1,161 @@
+"""What a family is asked: an activation on a quantisation, limits, and options about the form.
+
+This module must not know how any family works, or how a fit is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from embact.certify import check_width, ideal
+from embact.cost import CORES, DEFAULT_CORE
+from embact.errors import EmbactError, unknown_name
+from embact.fit.line import FREE, Intervals, Segment, intervals
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from embact.activations import Activation
+    from embact.certify import Histogram, Ideal
+    from embact.grid import QuantSpec
+    from embact.kernel import Kernel
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a kernel may cost.
+
+    max_error: largest allowed ``max_error_codes``.
+    max_bytes: largest allowed table bytes, or None.
+    on_support: whether max_error is about the input codes that occur in the histogram only.
+    Raises EmbactError for values outside these.
+    """
+
+    max_error: int = 1
+    max_bytes: int | None = None
+    on_support: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.max_error <= 1 << 16:
+            raise EmbactError("error budget in codes", got=self.max_error, allowed="0..65536")
+        if self.max_bytes is not None and self.max_bytes < 0:
+            raise EmbactError("table budget in bytes", got=self.max_bytes, allowed=">= 0")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user fixes about the form of a kernel, None leaving it to the search; and what is best.
+
+    slope_bits: width of the slopes of ``pwl``: 8 or 16; by default both are tried.
+    terms: most signed powers of two in a slope of ``shift_pwl``: 1, 2 or 3; by default 2.
+    segments: how many segments, pieces or cells; the error is then the least there is for them.
+    minimize: with ``segments``, what is least: the largest error or the mean squared error.
+    shifts: one shift for all segments of ``pwl``, or one for each.
+    continuous: whether neighbouring segments of ``pwl`` meet.
+    fold: whether the symmetry of the activation halves the domain.
+    lookup: how ``pwl`` finds a segment: by comparing breakpoints or by an index table.
+    objective: which kernel is the best: of the fewest estimated instructions on ``core``, of the
+    fewest table bytes, or of the least error.
+    Raises EmbactError for values outside these.
+    """
+
+    slope_bits: int | None = None
+    terms: int | None = None
+    segments: int | None = None
+    minimize: Literal["max", "mse"] = "max"
+    shifts: Literal["common", "each"] = "common"
+    continuous: bool = False
+    fold: bool | None = None
+    lookup: Literal["compare", "index"] | None = None
+    objective: Literal["instructions", "bytes", "error"] = "instructions"
+    core: str = DEFAULT_CORE
+
+    def __post_init__(self) -> None:
+        allowed: dict[str, tuple[object, ...]] = {
+            "slope_bits": (None, 8, 16),
+            "terms": (None, 1, 2, 3),
+            "minimize": ("max", "mse"),
+            "shifts": ("common", "each"),
+            "lookup": (None, "compare", "index"),
+            "objective": ("instructions", "bytes", "error"),
+        }
+        for name, values in allowed.items():
+            got = getattr(self, name)
+            if got not in values:
+                listed = ", ".join(str(value) for value in values if value is not None)
+                raise EmbactError(name.replace("_", " "), got=got, allowed=listed)
+        if self.core not in CORES:
+            raise unknown_name("core", self.core, CORES)
+        if self.segments is not None and not 1 <= self.segments <= 1 << 16:
+            raise EmbactError("segments", got=self.segments, allowed="1..65536")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kernel that a family built.
+
+    parameters: what the family chose, integers by name. segments: the lines, where the kernel is
+    nothing but lines over the whole input range and a clamp.
+    """
+
+    kernel: Kernel
+    parameters: Mapping[str, int] = field(default_factory=dict)
+    segments: tuple[Segment, ...] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An activation, the grids, what a kernel may cost, and what is fixed about its form.
+
+    max_error_lsb: a budget that stands for ``limits.max_error`` while a fit looks for the least
+    error: the distance to the real result, in codes.
+    """
+
+    activation: Activation
+    spec: QuantSpec
+    limits: Limits = field(default_factory=Limits)
+    options: Options = field(default_factory=Options)
+    histogram: Histogram | None = None
+    max_error_lsb: float | None = None
+
+    def __post_init__(self) -> None:
+        check_width(self.histogram, self.spec)
+
+    @property
+    def truth(self) -> Ideal:
+        """What a perfect kernel would do."""
+        return ideal(self.activation, self.spec)
+
+    @property
+    def code_range(self) -> tuple[int, int]:
+        """The least and the greatest output code that there is."""
+        return self.spec.output.code_min, self.spec.output.code_max
+
+    @cached_property
+    def own_range(self) -> tuple[int, int]:
+        """The least and the greatest correctly rounded code of the activation."""
+        return int(self.truth.codes.min()), int(self.truth.codes.max())
+
+    def bounds(self, clamp: tuple[int, int] | None = None) -> Intervals:
+        """Return the outputs that serve each input within the error budget, before a clamp.
+
+        clamp: the limits that the kernel's result is clamped to afterwards; by default the code
+        range. Where the budget is about the support only, codes that do not occur are free.
+        """
+        codes = self.spec.input.codes()
+        if self.max_error_lsb is None:
+            low, high = self.truth.codes - self.limits.max_error, self.truth.codes
+            high = high + self.limits.max_error
+        else:
+            low = np.ceil(self.truth.lsb - self.max_error_lsb).astype(np.int64)
+            high = np.floor(self.truth.lsb + self.max_error_lsb).astype(np.int64)
+        bounds = intervals(codes, (low, high), clamp or self.code_range)
+        if self.limits.on_support and self.histogram is not None:
+            absent = ~self.histogram.support
+            low = np.where(absent, -FREE, bounds.low)
+            bounds = Intervals(codes, low, np.where(absent, FREE, bounds.high))
+        return bounds

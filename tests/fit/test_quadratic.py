@@ -1,0 +1,373 @@
+import itertools
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from embact.activations import CATALOGUE, activation
+from embact.certify import Histogram, certify
+from embact.fit import quadratic as family
+from embact.fit.line import FREE
+from embact.fit.problem import Limits, Options, Problem
+from embact.fit.quadratic import quadratic
+from embact.grid import Grid, QuantSpec
+from embact.ir import Op, const, x
+from embact.kernel import Kernel
+
+fixed = settings(derandomize=True, database=None, deadline=None)
+SMALL, FINE, COARSE = 2.0**-126, 1e-9, 1e9
+
+
+def build(act, spec, budget=1, **options):
+    """Return (candidate, certificate) pairs."""
+    problem = Problem(act, spec, Limits(budget), Options(**options))
+    return [(one, certify(act, spec, one.kernel)) for one in quadratic(problem)]
+
+
+def forms(found):
+    return [(one.parameters["folded"], one.parameters["terms"]) for one, _ in found]
+
+
+# Budgets
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_every_int8_kernel_meets_the_budget(name, spec_of):
+    act = activation(name)
+    found = build(act, spec_of(act))
+    assert found
+    for candidate, proved in found:
+        assert proved.max_error_codes <= 1
+        assert set(candidate.parameters) == {"pieces", "shift", "folded", "terms"}
+        assert candidate.segments == ()
+    assert len(set(forms(found))) == len(found)
+    assert {folded for folded, _ in forms(found)} == {0, *({1} if act.symmetry != "none" else ())}
+
+
+@pytest.mark.parametrize(("bits", "out_bits", "budget"), [(8, 16, 16), (16, 8, 1), (16, 16, 24)])
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "gelu", "silu", "sqnl"])
+def test_kernels_of_other_widths_meet_the_budget(name, bits, out_bits, budget, spec_of):
+    act = activation(name)
+    found = build(act, spec_of(act, bits=bits, out_bits=out_bits), budget)
+    assert {0, 1} <= {folded for folded, _ in forms(found)}
+    assert max(proved.max_error_codes for _, proved in found) <= budget
+
+
+@settings(fixed, max_examples=20)
+@given(
+    st.sampled_from(sorted(CATALOGUE)),
+    st.tuples(st.floats(-5, 1), st.floats(-5, 1)),
+    st.tuples(st.integers(-128, 127), st.integers(-128, 127)),
+    st.sampled_from([0, 1, 3, 255]),
+)
+def test_any_int8_quantisation_is_served_within_budget_or_not_at_all(name, scales, zeros, budget):
+    spec = QuantSpec(
+        *(Grid(10.0**scale, zero, 8) for scale, zero in zip(scales, zeros, strict=True))
+    )
+    for _, proved in build(activation(name), spec, budget):
+        assert proved.max_error_codes <= budget
+
+
+@pytest.mark.parametrize("budget", [0, 1, 255])
+@pytest.mark.parametrize(
+    ("name", "grid_in", "grid_out"),
+    [
+        ("relu", Grid(0.1, 127, 8), Grid(0.1, 0, 8)),  # constant: no input above 0
+        ("relu", Grid(0.1, 32767, 16), Grid(0.1, 0, 8)),
+        ("sigmoid", Grid(SMALL, 0, 8), Grid(1 / 256, -128, 8)),  # constant: 1/2 everywhere
+        ("identity", Grid(1.0, 0, 8), Grid(COARSE, 5, 8)),  # constant: all less than a code
+        ("tanh", Grid(0.05, 0, 8), Grid(FINE, 0, 8)),  # saturated but at 0
+        ("silu", Grid(0.05, 0, 16), Grid(FINE, 0, 8)),
+        ("hard_swish", Grid(3e38, 0, 8), Grid(SMALL, -128, 8)),
+        ("gelu", Grid(0.03, -128, 8), Grid(0.03, -128, 8)),  # zero points at the ends
+        ("gelu", Grid(0.03, 127, 8), Grid(0.001, 127, 8)),
+        ("elu", Grid(0.03, -128, 8), Grid(0.03, 127, 8)),
+        ("leaky_relu", Grid(0.001, -32768, 16), Grid(0.1, -128, 8)),
+        ("softsign", Grid(0.05, 127, 8), Grid(2.0**-15, 32767, 16)),
+        ("swish", Grid(0.05, 0, 8), Grid(0.05, -32768, 16)),
+    ],
+)
+def test_degenerate_quantisations_are_served_within_budget(name, grid_in, grid_out, budget):
+    found = build(activation(name), QuantSpec(grid_in, grid_out), budget)
+    assert found or (name, budget) == ("softsign", 0)
+    assert all(proved.max_error_codes <= budget for _, proved in found)
+
+
+def test_codes_that_do_not_occur_may_give_anything(spec_of):
+    act = activation("tanh")
+    spec = spec_of(act)
+    histogram = Histogram(tuple(int(100 < code <= 150) for code in range(256)))
+    for on_support, folded in itertools.product((False, True), repeat=2):
+        problem = Problem(act, spec, Limits(1, None, on_support), Options(fold=folded), histogram)
+        found = list(quadratic(problem))
+        proved = [certify(act, spec, one.kernel, histogram) for one in found]
+        assert max(one.max_error_codes_on_support for one in proved) <= 1
+        assert (max(one.max_error_codes for one in proved) <= 1) is not on_support
+
+
+# The square nonlinearity
+
+
+@pytest.mark.parametrize(
+    ("grid_in", "grid_out", "budget"),
+    [
+        (Grid(1 / 32, 0, 8), Grid(1 / 128, 0, 8), 1),
+        (Grid(1 / 32, 0, 8), Grid(1 / 128, 0, 8), 0),
+        (Grid(1 / 64, 5, 8), Grid(1 / 128, -3, 8), 0),
+        (Grid(1 / 16, 0, 8), Grid(1 / 64, 0, 8), 1),
+        (Grid(0.023, -20, 8), Grid(1 / 100, 7, 8), 0),
+        (Grid(2.0**-13, 0, 16), Grid(1 / 128, 0, 8), 1),
+        (Grid(2.0**-13, 0, 16), Grid(2.0**-15, 0, 16), 4),
+        (Grid(1 / 32, 0, 8), Grid(2.0**-15, 0, 16), 1),
+    ],
+)
+def test_sqnl_is_one_piece_for_each_side(grid_in, grid_out, budget):
+    found = build(activation("sqnl"), QuantSpec(grid_in, grid_out), budget, terms=1)
+    pieces = {
+        form: one.parameters["pieces"] for form, (one, _) in zip(forms(found), found, strict=True)
+    }
+    assert (pieces[0, 0], pieces[1, 0]) == (2, 1)
+    assert all(one.kernel.table_bytes == 0 for one, _ in found[:1])
+    assert max(proved.max_error_codes for _, proved in found) <= budget
+
+
+def test_sqnl_between_powers_of_two_is_its_own_formula():
+    # 128 (v/32 - v|v|/4096) = (128 u - u * u) / 32 of u = min(|v|, 64), with signs
+    spec = QuantSpec(Grid(1 / 32, 0, 8), Grid(1 / 128, 0, 8))
+    found = build(activation("sqnl"), spec, 1, fold=True)
+    assert [tuple(one.parameters.values()) for one, _ in found] == [(1, 5, 1, 0), (1, 5, 1, 1)]
+
+
+# The form of a kernel
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "gelu", "softsign", "elu"])
+def test_kernels_by_shifts_multiply_nothing_but_v_by_itself(name, spec_of):
+    act = activation(name)
+    found = build(act, spec_of(act))
+    for candidate, _ in found:
+        nodes = candidate.kernel.nodes
+        products = [node.args for node in nodes if node.op is Op.MUL]
+        constant = [any(arg.op is Op.CONST for arg in args) for args in products]
+        # the gated fold multiplies the magnitude by the ratio of the scales
+        gated = act.symmetry == "gated" and candidate.parameters["folded"]
+        if candidate.parameters["terms"]:
+            assert candidate.kernel.table_bytes == 0
+            others = [args for args in products if args[0] is not args[1]]
+            assert len(others) <= bool(gated)
+            assert sum(constant) <= bool(gated)
+        else:
+            assert any(args[0] is not args[1] for args in products)
+    assert {1, 2} & {terms for _, terms in forms(found)}
+
+
+def test_options_restrict_what_is_yielded(spec_of):
+    act = activation("sigmoid")
+    spec = spec_of(act)
+    assert {folded for folded, _ in forms(build(act, spec, fold=True))} == {1}
+    assert {folded for folded, _ in forms(build(act, spec, fold=False))} == {0}
+    assert {terms for _, terms in forms(build(act, spec, terms=1))} == {0, 1}
+    assert build(activation("elu"), spec, fold=True) == []
+    for candidate, _ in build(act, spec, budget=0, slope_bits=8):
+        for table in candidate.kernel.tables:
+            assert table.bits == 8 or table.name == "offsets"
+
+
+def test_wider_budgets_never_take_more_pieces(spec_of):
+    act = activation("sigmoid")
+    spec = spec_of(act)
+    for folded in (False, True):
+        counts = [
+            build(act, spec, budget, fold=folded)[0][0].parameters["pieces"] for budget in range(6)
+        ]
+        assert counts == sorted(counts, reverse=True)
+        assert counts[0] > counts[-1]
+
+
+@pytest.mark.parametrize("name", ["tanh", "silu"])
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_the_error_for_so_many_pieces_is_the_least(name, pieces, spec_of):
+    act = activation(name)
+    spec = spec_of(act)
+    for candidate, proved in build(act, spec, segments=pieces, terms=1):
+        assert candidate.parameters["pieces"] <= pieces
+        fewer = build(act, spec, proved.max_error_codes - 1) if proved.max_error_codes else []
+        form = candidate.parameters["folded"], candidate.parameters["terms"]
+        for rival, _ in fewer:
+            if (rival.parameters["folded"], rival.parameters["terms"]) == form:
+                assert rival.parameters["pieces"] > pieces
+
+
+def test_a_changed_coefficient_breaks_the_budget(spec_of):
+    act = activation("sigmoid")
+    spec = spec_of(act)
+    problem = Problem(act, spec)
+    plan = family._plan(problem, 0, 16, folded=False)
+    shift, pieces = family._products(plan, None, 16)
+    worst = []
+    for change in (0, 1):
+        changed = [pieces[0], pieces[1]._replace(b=pieces[1].b + (change << shift)), *pieces[2:]]
+        curve = family._by_products(plan, changed, shift)
+        kernel = Kernel(family.saturate(curve, 8), 8, 8)
+        worst.append(certify(act, spec, kernel).max_error_codes)
+    assert worst[0] <= 1 < worst[1]
+
+
+# The fewest pieces
+
+
+def tiny():
+    """Domains of a few inputs, with narrow, wide and free intervals."""
+    interval = st.tuples(st.integers(-6, 6), st.integers(0, 2), st.sampled_from([0, 0, 0, 1, 2]))
+    return st.tuples(st.integers(-5, 2), st.lists(interval, min_size=2, max_size=8))
+
+
+def domain_of(start, rows, drop=0):
+    v = np.arange(start, start + len(rows))
+    low = [-FREE if free == 1 else low for low, _, free in rows]
+    high = [FREE if free == 2 else low + width for low, width, free in rows]
+    return family.Domain(v, (v * v) >> drop, np.array(low), np.array(high))
+
+
+def served(domain, i, j, form):
+    """Return whether some (a, b, c) serves inputs i..j-1: each a and b in turn, in Python."""
+    for a, b in itertools.product(form.a, form.b):
+        low, high = -form.offset_limit, form.offset_limit
+        for n in range(i, j):
+            rest = a * int(domain.q[n]) + b * int(domain.v[n])
+            least, most = -form.limit, form.limit
+            if domain.low[n] != -FREE:
+                least = max(least, int(domain.low[n]) << form.shift)
+            if domain.high[n] != FREE:
+                most = min(most, ((int(domain.high[n]) + 1) << form.shift) - 1)
+            low, high = max(low, least - rest), min(high, most - rest)
+        if low <= high:
+            return True
+    return False
+
+
+def fewest(domain, form):
+    """Return the least number of pieces by dynamic programming over all partitions, or None."""
+    least = [0]
+    for j in range(1, domain.v.size + 1):
+        counts = [
+            least[i] + 1 for i in range(j) if least[i] is not None and served(domain, i, j, form)
+        ]
+        least.append(min(counts, default=None))
+    return least[-1]
+
+
+def cover(domain, form):
+    reach = family._reach(domain, domain.v.size)
+    if reach is None:
+        return None
+    plan = family.Plan(domain, x(), 0, 0, lambda curve: curve, reach)
+    return family._cover(plan, form, domain.v.size)
+
+
+SETS = [range(-4, 5), range(-1, 2), (-4, -1, 0, 2), (0,), (-8, -4, -2, -1, 0, 1, 2, 4, 8)]
+
+
+@settings(fixed, max_examples=120)
+@given(
+    tiny(),
+    st.tuples(st.sampled_from(SETS), st.sampled_from(SETS)),
+    st.integers(0, 3),
+    st.sampled_from([20, 10**6]),
+    st.integers(0, 1),
+)
+def test_no_partition_has_fewer_pieces(rows, sets, shift, offsets, drop):
+    a, b = sets
+    domain = domain_of(*rows, drop)
+    form = family.Form(shift, a, b, 1000, offsets)
+    found = cover(domain, form)
+    assert fewest(domain, form) == (None if found is None else len(found))
+    assert [one.start for one in found or ()][1:] == [one.end for one in found or ()][:-1]
+    for one in found or ():
+        assert one.a in a
+        assert one.b in b
+        v, q = domain.v[one.start : one.end], domain.q[one.start : one.end]
+        y = (one.a * q + one.b * v + one.c) >> shift
+        assert np.all(domain.low[one.start : one.end] <= y)
+        assert np.all(y <= domain.high[one.start : one.end])
+
+
+def real_fit_exists(domain):
+    """Return whether a quadratic with real coefficients serves all inputs: no four refute it.
+
+    By Helly's theorem four inputs refute strips that no quadratic passes, and as the third divided
+    difference of a quadratic is 0, they do so iff bounds that alternate give it the wrong sign.
+    """
+    for points in itertools.combinations(range(domain.v.size), 4):
+        for first in (0, 1):
+            total = Fraction(0)
+            for k, n in enumerate(points):
+                lower = (k + first) % 2 == 0
+                end = int(domain.low[n]) if lower else int(domain.high[n]) + 1
+                if abs(end) >= FREE:
+                    break
+                v = int(domain.v[n])
+                weight = np.prod([v - int(domain.v[m]) for m in points if m != n], dtype=object)
+                total += Fraction(end - (0 if lower else Fraction(1, 1 << 24)), int(weight))
+            else:
+                if (total > 0) if first else (total < 0):
+                    return False
+    return True
+
+
+@settings(fixed, max_examples=150)
+@given(tiny())
+def test_a_run_is_refused_for_every_shift_iff_four_inputs_refute_it(rows):
+    domain = domain_of(*rows)
+    assert (family._reach(domain, 1) is not None) == real_fit_exists(domain)
+
+
+def test_four_inputs_that_alternate_are_refused_and_three_are_not():
+    rows = [(0, 0, 0), (3, 0, 0), (0, 0, 0), (3, 0, 0)]
+    for size, single in ((3, True), (4, False)):
+        domain = domain_of(-1, rows[:size])
+        assert real_fit_exists(domain) is single
+        assert (family._reach(domain, 1) is not None) is single
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "silu"])
+def test_no_shift_has_fewer_pieces(name, spec_of):
+    act = activation(name)
+    plan = family._plan(Problem(act, spec_of(act), Limits(0)), 0, 40, folded=False)
+    every = range(-(1 << 14), 1 << 14)
+    counts = []
+    for shift in range(20):
+        form = family.Form(shift, every, every, family.LIMIT, family.LIMIT)
+        found = family._cover(plan, form, 40)
+        counts.append(len(found) if found else 99)
+    shift, pieces = family._products(plan, None, 40)
+    assert len(pieces) == len(plan.reach) - 1 <= min(counts)
+
+
+@pytest.mark.parametrize("terms", [0, 1, 2])
+def test_powers_are_all_sums_of_that_many(terms):
+    signed = [0, *(sign << k for k in range(12) for sign in (1, -1))]
+    sums = {sum(chosen) for chosen in itertools.product(signed, repeat=terms)}
+    assert family._powers(100, terms) == sorted(total for total in sums if abs(total) <= 100)
+
+
+def test_digits_are_fewest_and_add_up():
+    fewer = [{0}, *(set(family._powers(1 << 12, terms)) for terms in (1, 2))]
+    for value in range(-300, 301):
+        digits = family._digits(value)
+        assert sum(sign << k for sign, k in digits) == value
+        assert all(value not in sums for sums in fewer[: len(digits)])
+
+
+def test_a_leaf_without_its_offset_is_another_function():
+    piece = family.Piece(0, 256, 3, -4, 57)
+    codes = np.arange(-128, 128)
+    wanted = (3 * codes * codes - 4 * codes + 57) >> 10
+    q = family.mul(x(), x())
+    leaf = Kernel(family._leaf(piece, 10, q, x()), 8, 8)
+    assert np.array_equal(leaf.outputs, wanted)
+    other = Kernel(family._leaf(piece._replace(c=-900), 10, q, x()), 8, 8)
+    assert not np.array_equal(other.outputs, wanted)
+    assert family._leaf(piece._replace(a=0, b=0), 10, q, const(0)).op is Op.SHR

@@ -222,6 +222,22 @@ class Histogram:
         return np.array(self.counts) > 0
 
 
+def histogram_of(codes: Codes, bits: int) -> Histogram:
+    """Return how often each code occurs in an array of any shape.
+
+    Raises EmbactError for a code that the width does not have, and for an empty array.
+    """
+    half = 1 << (bits - 1)
+    if codes.size and not -half <= int(codes.min()) <= int(codes.max()) < half:
+        raise EmbactError(
+            "codes of a histogram",
+            got=f"{codes.min()}..{codes.max()}",
+            allowed=f"{-half}..{half - 1} (int{bits})",
+        )
+    shifted = codes.astype(np.int64).ravel() + half
+    return Histogram(tuple(np.bincount(shifted, minlength=2 * half).tolist()))
+
+
 @dataclass(frozen=True)
 class Certificate:
     """Exhaustive error of one kernel against one activation on one quantisation.

@@ -270,7 +270,9 @@ NUMPY: dict[str, Callable[..., Any]] = {
     "*": np.multiply,
     "/": np.divide,
     "neg": np.negative,
-    "less": lambda a, b, then, other: np.where(a < b, then, other),
+    "less": lambda a, b, then, other: np.where(
+        np.isnan(a) | np.isnan(b), np.nan, np.where(a < b, then, other)
+    ),
     "min": np.minimum,
     "max": np.maximum,
     "exp": np.exp,
@@ -404,9 +406,9 @@ def _bounded(value: Any, error: int, bits: int) -> Enclosure:
 def _sure(a: Enclosure) -> Enclosure:
     """Return the enclosure with 0 for what cannot be told from it, and then with no bound.
 
-    What is LOST is evaluated again with more digits; at MOST_BITS it is taken to be 0 indeed.
+    What is LOST is evaluated again with more bits; with the most it is taken to be 0 indeed.
     """
-    if a.error > EXACT and a.error >= _magnitude(a.value) - 4:
+    if EXACT < a.error < LOST and a.error >= _magnitude(a.value) - 4:
         near = a.error >= _magnitude(a.value) - 1
         return Enclosure(a.value * 0 if near else a.value, LOST)
     return a
@@ -499,6 +501,10 @@ def _log1p(a: Any) -> Any:
     return +value
 
 
+def _erf(a: Any) -> Any:
+    return _mp().erf(a) if abs(a) < 110 else _mp().sign(a)
+
+
 def _erfc(a: Any) -> Any:
     if abs(a) < 110:  # from 106.6 on it is below 2**-16384
         return _mp().erfc(a)
@@ -539,7 +545,7 @@ SMOOTH: dict[str, _Smooth] = {
     "sigmoid": _Smooth(_sigmoid, lambda _, f: f + 1),
     "softplus": _Smooth(_softplus, lambda _, f: f + 1),
     "erfc": _Smooth(_erfc, lambda a, f: f + max(a, 0) + 3, lambda a: -max(a, 0) - 5),
-    "erf": _Smooth(lambda a: _mp().erf(a), lambda _, __: 1, lambda _: LIMIT),
+    "erf": _Smooth(_erf, lambda _, __: 1, lambda _: LIMIT),
     "sin": _Smooth(lambda a: _mp().sin(a), lambda _, __: 0, lambda _: LIMIT),
     "cos": _Smooth(lambda a: _mp().cos(a), lambda _, __: 0, lambda _: LIMIT),
     "tanh": _Smooth(lambda a: _mp().tanh(a), lambda _, __: 0, lambda _: LIMIT),
@@ -632,21 +638,22 @@ def _nan_among(args: list[Enclosure]) -> Enclosure | None:
 class _Oracle:
     """The steps at an mpmath number, good to the working precision of max(|f(x)|, 2**-126).
 
-    Bits are added until the enclosure is that narrow. What 4096 bits cannot tell from 0, as an
-    argument of sign, sqrt or log, a divisor or the difference in a comparison, is taken to be 0.
+    Bits are added until the enclosure is that narrow. What some 1600 bits (at 60 digits) cannot
+    tell from 0, as an argument of sign, sqrt or log, a divisor or the difference in a comparison,
+    is taken to be 0.
     """
 
     steps: tuple[Step, ...]
 
     def __call__(self, x: Any) -> Any:
         digits = _mp().prec
-        bits = digits + 32
+        bits, most = digits + 32, min(4 * digits + 800, MOST_BITS)
         while True:
             found = self.enclose(x, bits)
             excess = found.error - max(_magnitude(found.value), FLOOR) + digits
-            if excess <= 0 or bits >= MOST_BITS:
+            if excess <= 0 or bits >= most:
                 return +found.value
-            bits = min(max(bits + excess + 8, 2 * bits) // 64 * 64 + 64, MOST_BITS)
+            bits = min(max(bits + excess + 8, 2 * bits) // 64 * 64 + 64, most)
 
     def enclose(self, x: Any, bits: int) -> Enclosure:
         """Return the enclosure of the formula's value at x, computed with that many bits."""

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import mpmath
@@ -22,6 +23,12 @@ CASES = [
     ("elu", {"alpha": 1e-3}),
     ("elu", {"alpha": 0.7}),
     ("elu", {"alpha": 1e3}),
+    ("isru", {"alpha": 1e-3}),
+    ("isru", {"alpha": 0.3}),
+    ("isru", {"alpha": 1e3}),
+    ("softplus", {"beta": 1e-3}),
+    ("softplus", {"beta": 0.7}),
+    ("softplus", {"beta": 1e3}),
 ]
 every = pytest.mark.parametrize(
     "act",
@@ -42,6 +49,8 @@ KINKS = {
 }
 TINY = 1e-290
 """Below it float64 has ever fewer digits."""
+HUGE = 1.7e308
+"""From about here on float64 has infinities."""
 
 NEAR = [n / 16 for n in range(-160, 161)]
 FAR = [sign * 10.0**e for e in range(-30, 5) for sign in (1, -1)]
@@ -77,6 +86,8 @@ def test_float64_is_the_oracle_to_1e_12_everywhere(act):
         truth = exact(act, point)
         if abs(truth) < TINY:
             assert abs(value) <= TINY, point
+        elif abs(truth) > HUGE:
+            assert value == math.copysign(math.inf, truth), point
         else:
             assert relative_error(value, truth) < 1e-12, point
 
@@ -93,7 +104,8 @@ def test_derivative_is_the_oracles(act):
     for point, value in zip(points, act.slope(np.array(points)), strict=True):
         with mpmath.workdps(60):
             truth = mpmath.diff(act.exact, mpmath.mpf(point), h=mpmath.mpf("1e-20"))
-        assert abs(float(value) - float(truth)) <= 1e-12 * max([1.0, *map(abs, act.values)]), point
+        size = max([1.0, float(abs(truth)), *map(abs, act.values)])
+        assert abs(float(value) - float(truth)) <= 1e-12 * size, point
 
 
 @every
@@ -112,7 +124,9 @@ def test_finite_without_a_warning_to_the_ends_of_float32(act, call):
         values = getattr(act, call)(np.array(ends))
     assert values.dtype == np.float64
     assert values.shape == (len(ends),)
-    assert np.all(np.isfinite(values))
+    overflows = (np.array(ends) > 709.7) & (act.name == "exp")
+    assert np.array_equal(np.isfinite(values), ~overflows)
+    assert np.all(values[overflows] == np.inf)
 
 
 @every
@@ -149,19 +163,27 @@ def test_none_is_declared_only_where_there_is_no_symmetry(act):
 
 @every
 def test_asymptotes_are_approached(act):
-    for end, (slope, intercept, _) in zip((-1, 1), act.limits(), strict=True):
+    for end, tail in zip((-1, 1), act.limits(), strict=True):
+        if tail is None:
+            continue
+        slope, intercept, _ = tail
         distances = []
         with mpmath.workdps(60):
             for size in (1e4, 1e7, 1e10):
                 x = mpmath.mpf(end * size)
                 distances.append(abs(act.exact(x) - (slope * x + intercept)))
+        if slope == 0:
+            distances = [max(d, abs(intercept) * mpmath.mpf(2) ** -53) for d in distances]
         assert distances[0] >= distances[1] >= distances[2]
         assert distances[2] <= 2e-10
 
 
 @every
 def test_tails_lie_on_the_side_of_their_asymptotes_that_is_stated(act):
-    for end, (slope, intercept, side) in zip((-1, 1), act.limits(), strict=True):
+    for end, tail in zip((-1, 1), act.limits(), strict=True):
+        if tail is None:
+            continue
+        slope, intercept, side = tail
         for size in (1e-4, 1.0, 14.0, 33.0, 101.0, 350.0, 1e5, 1e7):
             with mpmath.workdps(500):
                 x = mpmath.mpf(end * size)
@@ -170,6 +192,17 @@ def test_tails_lie_on_the_side_of_their_asymptotes_that_is_stated(act):
                 assert mpmath.sign(off) == side, (end, size)
             elif size == 1e7:
                 assert side != 0 or off == 0
+
+
+def test_only_exp_goes_away_from_every_line():
+    assert [name for name, act in CATALOGUE.items() if None in act.limits()] == ["exp"]
+    act = activation("exp")
+    left, right = act.limits()
+    assert left == (0.0, 0.0, 1)
+    assert right is None
+    values = [exact(act, size) / size for size in (1e2, 1e3, 1e4)]
+    assert values[0] > 1e40
+    assert values == sorted(values)
 
 
 @every
@@ -200,6 +233,11 @@ def test_a_wrong_asymptote_would_be_noticed(act):
         ("gelu_tanh", 1.0, 0.8411919906082767),
         ("gelu_sigmoid", 1.0, 0.8457957659328212),
         ("silu", 1.0, 0.7310585786300049),
+        ("isru", 1.0, math.sqrt(0.5)),
+        ("isru", -1e20, -1.0),
+        ("softplus", 0.0, math.log(2.0)),
+        ("softplus", 800.0, 800.0),
+        ("exp", 1.0, math.e),
     ],
 )
 def test_known_values(name, x, y):
@@ -248,3 +286,43 @@ def test_a_parameter_called_name_is_unknown_like_any_other(refuses):
 def test_parameter_outside_its_range_is_refused(refuses, value):
     with refuses("clipped_relu: parameter max", f"got {value}", "1e-06..1e+06"):
         activation("clipped_relu", max=value)
+
+
+@pytest.mark.parametrize("name", ["Mish", "9lives", "a-b", "a" * 64, "", "f(x)", "x\n"])
+def test_a_name_that_c_does_not_take_is_refused(refuses, name):
+    with refuses("name of a real function", repr(name)):
+        dataclasses.replace(activation("relu"), name=name)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "",
+        "x */ int main",
+        "/* x",
+        "x\ny",
+        "x\\",
+        "caf\u00e9",
+        "x\x1b[2J",
+        "x" * 501,
+        "\u202ex",
+        "x\0",
+    ],
+)
+def test_a_formula_that_does_not_fit_a_c_comment_is_refused(refuses, formula):
+    with refuses("formula of relu", "ASCII characters without"):
+        dataclasses.replace(activation("relu"), formula=formula)
+
+
+def test_the_catalogue_is_tested_and_has_oracles():
+    for act in CATALOGUE.values():
+        assert act.tested
+        assert act.oracle is not None
+        assert act.truth == "oracle"
+        assert not act.expression
+    assert dataclasses.replace(activation("relu"), oracle=None).truth == "float64"
+
+
+def test_an_activation_without_an_oracle_says_so(refuses):
+    with refuses("relu has no oracle"):
+        dataclasses.replace(activation("relu"), oracle=None).exact(mpmath.mpf(1))

@@ -25,7 +25,7 @@ ROWS = [
     {"emit"},
     {"run"},
     {"tflite"},
-    {"demo", "sweep"},
+    {"demo", "report", "sweep"},
     {"cli"},
     {"__main__"},
 ]

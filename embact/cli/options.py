@@ -2,21 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from embact.errors import EmbactError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from embact.activations import Activation
+    from embact.certify import Histogram
     from embact.grid import Grid, QuantSpec
 
 DTYPES = {"int8": 8, "int16": 16}
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Wanted = Annotated[
+    str | None, typer.Argument(metavar="[ACTIVATION]", help="See `embact list`; or --expr.")
+]
+Expr = Annotated[
+    str | None,
+    typer.Option(metavar="FORMULA", help='An activation of your own: "x*tanh(log1p(exp(x)))".'),
+]
+Name = Annotated[
+    str | None, typer.Option(metavar="NAME", help="What to call the formula; default expr.")
+]
+Param = Annotated[
+    list[str] | None, typer.Option(metavar="NAME=VALUE", help="Set a parameter; repeatable.")
+]
+Dtype = Annotated[
+    str | None, typer.Option(metavar="int8|int16", help="Codes of both sides; default int8.")
+]
+InDtype = Annotated[str | None, typer.Option(metavar="int8|int16")]
+OutDtype = Annotated[str | None, typer.Option(metavar="int8|int16")]
+RealRange = Annotated[
+    str | None,
+    typer.Option("--range", metavar="LOW:HIGH", help="Real input range, instead of a scale."),
+]
+Scale = Annotated[float | None, typer.Option(metavar="SCALE", help="Real value of one code.")]
+ZeroPoint = Annotated[int | None, typer.Option(metavar="CODE", help="Code of real 0; default 0.")]
 Family = Annotated[
-    str, typer.Option(metavar="FAMILY", help="affine, lut, pwl; auto takes the fewest operations.")
+    str,
+    typer.Option(
+        metavar="FAMILY", help="See `embact list`; auto takes the best of all by --objective."
+    ),
+]
+Objective = Annotated[
+    str | None,
+    typer.Option(
+        metavar="instructions|bytes|error|segments",
+        help="What is best. By default instructions; for pwl and shift_pwl by name, segments.",
+    ),
+]
+Core = Annotated[
+    str, typer.Option(metavar="CORE", help="Whose instructions are estimated, as cortex-m0plus.")
 ]
 MaxError = Annotated[
     int, typer.Option(metavar="CODES", help="Largest distance to the correctly rounded code.")
@@ -27,6 +68,52 @@ MaxBytes = Annotated[
 SlopeBits = Annotated[
     int | None, typer.Option(metavar="8|16", help="Width of the slopes of pwl; default: either.")
 ]
+Terms = Annotated[
+    int | None, typer.Option(metavar="1|2|3", help="Most powers of two in a slope of shift_pwl.")
+]
+Segments = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="At most so many segments, with the least error they allow."),
+]
+Minimize = Annotated[
+    str, typer.Option(metavar="max|mse", help="Which error is the least with --segments.")
+]
+Shifts = Annotated[
+    str, typer.Option(metavar="common|each", help="One shift for all segments, or one for each.")
+]
+Continuous = Annotated[
+    bool, typer.Option("--continuous", help="Segments of pwl meet (int8, 8-bit slopes).")
+]
+Fold = Annotated[
+    bool | None,
+    typer.Option("--fold/--no-fold", help="Use the symmetry, or do not; default: either."),
+]
+Lookup = Annotated[
+    str | None,
+    typer.Option(metavar="compare|index", help="How pwl finds a segment; default: either."),
+]
+HistogramFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.npz", help="How often input codes occur: `counts`, or the `codes` themselves."
+    ),
+]
+OnSupport = Annotated[
+    bool,
+    typer.Option("--max-error-on-support", help="--max-error is about codes that occur only."),
+]
+
+
+def read_objective(
+    family: str, objective: str | None, fold: bool | None
+) -> tuple[str, bool | None]:
+    """Return what is best and whether symmetry is used, where the user leaves it open.
+
+    A family of segments that is asked for by name is the plain form with the fewest segments.
+    """
+    if objective is None and family in ("pwl", "shift_pwl"):
+        return "segments", False if fold is None else fold
+    return objective or "instructions", fold
 
 
 def number(text: str, what: str) -> float:
@@ -44,10 +131,26 @@ def bits_of(dtype: str, option: str) -> int:
     return DTYPES[dtype]
 
 
-def read_activation(name: str, settings: list[str]) -> Activation:
-    """Return an activation with ``NAME=VALUE`` settings applied."""
+def read_activation(
+    name: str | None, settings: list[str], expr: str | None = None, called: str | None = None
+) -> Activation:
+    """Return an activation of the catalogue with ``NAME=VALUE`` settings, or a user's formula."""
     from embact.activations import activation
+    from embact.expression import DEFAULT_NAME, parse
 
+    if (name is None) == (expr is None):
+        got = "none" if name is None else "an activation and --expr"
+        raise EmbactError(
+            "what to fit",
+            got=got,
+            allowed="ACTIVATION (see `embact list`) or --expr; see `embact fit --help`",
+        )
+    if expr is not None:
+        if settings:
+            raise EmbactError("--param", got="--expr", allowed="numbers in the formula")
+        return parse(expr, called or DEFAULT_NAME)
+    if called is not None:
+        raise EmbactError("--name", got=repr(called), allowed="with --expr only")
     values: dict[str, float] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -56,7 +159,58 @@ def read_activation(name: str, settings: list[str]) -> Activation:
                 "--param", got=repr(setting), allowed="NAME=VALUE, once for each name"
             )
         values[key] = number(value, f"--param {key}")
-    return activation(name, **values)
+    return activation(str(name), **values)
+
+
+def read_histogram(path: Path, bits: int) -> Histogram:
+    """Return the histogram of an .npz file: ``counts`` of all codes, or the ``codes`` themselves.
+
+    Raises EmbactError for a file that is not that, naming it.
+    """
+    import zipfile
+
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError, TypeError) as error:
+        raise EmbactError(
+            "not a histogram", got=str(error).splitlines()[0], allowed=".npz", where=str(path)
+        ) from None
+    if len(arrays) != 1 or not arrays.keys() <= {"counts", "codes"}:
+        raise EmbactError(
+            "arrays of a histogram",
+            got=", ".join(arrays) or "none",
+            allowed="counts or codes",
+            where=str(path),
+        )
+    ((key, values),) = arrays.items()
+    try:
+        return _histogram(key, values, bits)
+    except EmbactError as error:
+        error.where = str(path)
+        raise
+
+
+def _histogram(key: str, values: NDArray[Any], bits: int) -> Histogram:
+    from embact.certify import Histogram, histogram_of
+
+    if values.dtype.kind not in "iu":
+        raise EmbactError(f"dtype of {key}", got=values.dtype, allowed="integers")
+    if key == "codes":
+        return histogram_of(values, bits)
+    if values.shape != (1 << bits,):
+        raise EmbactError("shape of counts", got=values.shape, allowed=f"({1 << bits},)")
+    return Histogram(tuple(values.tolist()))
+
+
+def read_range(text: str) -> tuple[float, float]:
+    """Return the ends of ``LOW:HIGH``."""
+    low, colon, high = text.partition(":")
+    if not colon:
+        raise EmbactError("--range", got=repr(text), allowed="LOW:HIGH")
+    return number(low, "--range"), number(high, "--range")
 
 
 def read_grid(
@@ -71,10 +225,7 @@ def read_grid(
                 "input quantisation given twice",
                 allowed="--range, or --in-scale and --in-zero-point",
             )
-        low, colon, high = real_range.partition(":")
-        if not colon:
-            raise EmbactError("--range", got=repr(real_range), allowed="LOW:HIGH")
-        return grid_of_range(number(low, "--range"), number(high, "--range"), bits)
+        return grid_of_range(*read_range(real_range), bits)
     if scale is None:
         if zero_point is not None:
             raise EmbactError(f"--{side}-zero-point without --{side}-scale", got=zero_point)

@@ -57,8 +57,8 @@ def sweep(
     list, and [defaults] gives keys to all of them. Keys: activation (a name, or {name =
     "leaky_relu", alpha = 0.1}), expr (a formula, or {name = "mine", formula = "x*tanh(x)"}),
     dtype, in_dtype, out_dtype, range, in_scale, in_zero_point, out_scale, out_zero_point, family,
-    objective, core, and the limits and options of `embact fit`, with _ for -. The folder gets a
-    kernel file for each combination, index.json and index.csv.
+    and the limits and options of `embact fit` (max_error, objective, core, slope_bits ..), with _
+    for -. The folder gets a kernel file for each combination, index.json and index.csv.
 
     Example: `embact sweep spec.toml --out kernels`
     """
@@ -164,8 +164,6 @@ class Combination:
     out_scale: float | None = None
     out_zero_point: int | None = None
     family: str = "auto"
-    objective: Literal["instructions", "bytes", "error"] = "instructions"
-    core: str = "cortex-m4"
 
 
 @dataclass(frozen=True)
@@ -298,7 +296,7 @@ def _job(values: dict[str, Any], where: str) -> Job:
         into, out_of = (one.in_scale, one.in_zero_point), (one.out_scale, one.out_zero_point)
         spec = read_spec(wanted, (one.dtype, one.in_dtype, one.out_dtype), one.range, into, out_of)
         function = (name, wanted.settings(), None if expr is None else wanted.formula)
-        return Job(*function, spec, limits, options, one.family, one.objective, one.core)
+        return Job(*function, spec, limits, options, one.family)
     except EmbactError as error:
         raise EmbactError(
             _keys(error.what),

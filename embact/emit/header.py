@@ -67,9 +67,12 @@ def emit_header(fits: Mapping[str, Fit]) -> str:
     return "\n".join(parts)
 
 
+def _plural(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _error(proved: Certificate) -> str:
-    plural = "" if proved.max_error_codes == 1 else "s"
-    return f"{proved.max_error_codes} code{plural} and {stated(proved.max_error_lsb)} lsb"
+    return f"{_plural(proved.max_error_codes, 'code')} and {stated(proved.max_error_lsb)} lsb"
 
 
 def _codes(fit: Fit) -> str:
@@ -89,17 +92,16 @@ def _grid(grid: Grid) -> str:
 
 def _section(name: str, fit: Fit) -> str:
     """Return the documented tables and function of one kernel."""
-    proved = fit.certificate
     tables = {table.name: f"{name}_{table.name}" for table in fit.kernel.tables}
     lines = [
         "/**",
-        f" * {fit.activation.name}: {fit.activation.formula}",
+        f" * {fit.activation.name}: {_harmless(fit.activation.formula)}",
         " *",
-        *_wrapped(fit.command),
+        *_wrapped(_harmless(fit.command)),
         f" * digest  {fit.kernel.digest}",
         f" * input   {_grid(fit.spec.input)}",
         f" * output  {_grid(fit.spec.output)}",
-        f" * error   at most {_error(proved)}, over all {proved.points} inputs",
+        *_evidence(fit),
         f" * codes   {_codes(fit)}",
         f" * tables  {fit.kernel.table_bytes} bytes",
         " *",
@@ -110,6 +112,31 @@ def _section(name: str, fit: Fit) -> str:
     ]
     parts = [_table(table, tables[table.name]) for table in fit.kernel.tables]
     return "".join([*parts, "\n".join(lines), "\n", function(fit.kernel, name, tables)])
+
+
+def _evidence(fit: Fit) -> list[str]:
+    """Return the comment lines about the error, and about what decides it where that is less."""
+    proved = fit.certificate
+    lines = [f" * error   at most {_error(proved)}, over all {proved.points} inputs"]
+    if fit.problem.histogram is not None:
+        lines.append(
+            f" * mean    error {proved.mean_error_lsb:.4f} lsb over the histogram, at most "
+            f"{_plural(proved.max_error_codes_on_support, 'code')} on its "
+            f"{_plural(proved.support_points, 'input')}"
+        )
+    if proved.truth != "oracle":
+        lines.append(f" * truth   {proved.truth}, not oracle-checked")
+    return lines
+
+
+def _harmless(text: str) -> str:
+    """Return a text as it can stand on one line of a C comment, whatever it is.
+
+    It stays as it is unless it has what neither formulas nor commands are made of: comment marks
+    and trigraphs are parted, the rest of what is not printable ASCII, and backslashes, are "?".
+    """
+    plain = "".join(c if c.isascii() and c.isprintable() and c != "\\" else "?" for c in text)
+    return re.sub(r"(?<=\*)(?=/)|(?<=/)(?=\*)|(?<=\?)(?=\?)", " ", plain)
 
 
 def _wrapped(text: str) -> list[str]:

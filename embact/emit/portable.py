@@ -6,7 +6,9 @@ depends on the width of int. This module must not know activations, certificates
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from embact.ir import INT32_MIN, Node, Op
@@ -64,7 +66,7 @@ SPELLING: dict[Op, Callable[..., str]] = {
     Op.MUL: lambda _, a, b: f"({a} * {b})",
     Op.MULH: lambda _, a, b: f"(int32_t)(((int64_t){a} * {b}) >> 32)",
     Op.DIV: lambda _, a, b: f"({a} / {b})",
-    Op.SHL: lambda node, a: f"({a} * {1 << node.value})",
+    Op.SHL: lambda node, a: f"EMBACT_SHL({_bare(a)}, {node.value})",
     Op.SHR: lambda node, a: f"({a} >> {node.value})",
     Op.AND: lambda _, a, b: f"({a} & {b})",
     Op.MIN: lambda _, a, b: f"({a} < {b} ? {a} : {b})",
@@ -104,7 +106,7 @@ def body(kernel: Kernel, table_names: dict[str, str], indent: str) -> list[str]:
                 lines.append(statement)
             else:
                 lines.append(f"{indent}const int32_t {name} ={bounds}")
-                lines += _wrapped(_bare(spelled), indent + "    ")
+                lines += _wrapped(_bare(spelled), indent + "    ", len(";"))
                 lines[-1] += ";"
             text[id(node)] = name
         else:
@@ -145,32 +147,50 @@ def _locals(kernel: Kernel, tables: Iterable[str]) -> dict[int, str]:
 
 def _bare(text: str) -> str:
     """Return an expression without the parentheses that enclose all of it."""
-    depth = 0
-    for position, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0 and position < len(text) - 1:
-            return text
-    return text[1:-1] if text.startswith("(") and text.endswith(")") else text
+    enclosed = text.startswith("(") and text.endswith(")") and all(_depths(text)[1:-1])
+    return text[1:-1] if enclosed else text
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
-    """Return an expression in lines of at most WIDTH columns, broken before outermost operators."""
-    if len(indent) + len(text) <= WIDTH:
+BREAKS = tuple(map(re.compile, (r"(?<=,) ", r" (?=[?:] )", r" (?=(?:<<|>>|[-+*/&<>]) )")))
+"""Spaces where a line may end: after a comma, or before an operator, what binds least first."""
+
+
+def _wrapped(text: str, indent: str, after: int = 0) -> list[str]:
+    """Return an expression in lines of at most WIDTH columns, broken at its outermost operators.
+
+    after: how many characters are to follow the last line. Only what has neither an operator nor
+    brackets to break at can be wider.
+    """
+    if len(indent) + len(text) + after <= WIDTH:
         return [indent + text]
-    pieces, depth, start = [], 0, 0
-    for position, character in enumerate(text):
-        depth += (character == "(") - (character == ")")
-        if depth == 0 and text[position : position + 3] in (" ? ", " : "):
-            pieces.append(text[start:position])
-            start = position + 1
-    pieces.append(text[start:])
-    if len(pieces) == 1:
-        inner = text.find("(")
-        if inner < 0 or _bare(text[inner:]) == text[inner:]:
-            return [indent + text]
-        inside = _wrapped(text[inner + 1 : -1], indent + "    ")
-        return [indent + text[: inner + 1] + inside[0].lstrip(), *inside[1:-1], inside[-1] + ")"]
-    return [line for piece in pieces for line in _wrapped(piece, indent)]
+    depths = _depths(text)
+    for spaces in BREAKS:
+        cuts = [found.start() for found in spaces.finditer(text) if not depths[found.start()]]
+        if cuts:
+            pieces = [text[a:b].lstrip() for a, b in pairwise([0, *cuts, len(text)])]
+            lines = [line for piece in pieces[:-1] for line in _wrapped(piece, indent)]
+            return [*lines, *_wrapped(pieces[-1], indent, after)]
+    outer = [i for i, character in enumerate(text) if character in "([])" and not depths[i]]
+    if not outer:
+        return [indent + text]
+    start, end = outer[-2] + 1, outer[-1]
+    head, tail = indent + text[:start], text[end:]
+    inside = _wrapped(text[start:end], indent + "    ", len(tail) + after)
+    inside[-1] += tail
+    first = head + inside[0].lstrip()
+    if len(first) + after * (len(inside) == 1) <= WIDTH:
+        return [first, *inside[1:]]
+    return [head, *inside]
+
+
+def _depths(text: str) -> list[int]:
+    """Return how many brackets enclose each character; a bracket does not enclose itself."""
+    depths, depth = [], 0
+    for character in text:
+        depth -= character in ")]"
+        depths.append(depth)
+        depth += character in "(["
+    return depths
 
 
 def function(kernel: Kernel, name: str, table_names: dict[str, str]) -> str:

@@ -46,8 +46,10 @@ def composed(problem: Problem) -> Iterator[Candidate]:
         return
     wide = dataclasses.replace(options, slope_bits=options.slope_bits or 16)
     for view in gate_views(problem):
-        yield from pwl.of_view(dataclasses.replace(problem, options=wide), view)
-        yield from shift_pwl.of_view(problem, view)
+        if options.terms is None:
+            yield from pwl.of_view(dataclasses.replace(problem, options=wide), view)
+        if options.slope_bits is None and options.lookup is None and options.shifts == "common":
+            yield from shift_pwl.of_view(problem, view)
 
 
 def gate_views(problem: Problem) -> list[View]:

@@ -8,15 +8,18 @@ the states can be enumerated, otherwise nothing is found. This module must not k
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from embact.fit.line import FREE, Form, Intervals, Segment, Strips
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from embact.fit.fold import View
     from embact.fit.problem import Problem
+    from embact.grid import Codes
 
 OVERSHOOT = 8
 """How far, in codes, a line may run beyond a clamp."""
@@ -79,7 +82,7 @@ def _path(strips: Strips, shift: int, at_most: int) -> list[Segment] | None:
             valid, np.take_along_axis(count, np.clip(moved, 0, size - 1), axis=0), NEVER
         )
         source.append(np.argmin(count, axis=1))
-        turn = count.min(axis=1)[:, None] + 1
+        turn = count.min(axis=1)[:, None] + np.int16(1)
         turned.append(count > turn)
         count = np.minimum(count, turn)
         if count.min() > at_most:
@@ -90,9 +93,9 @@ def _path(strips: Strips, shift: int, at_most: int) -> list[Segment] | None:
 def _traced(
     strips: Strips,
     shift: int,
-    count: np.ndarray,
-    turned: list[np.ndarray],
-    source: list[np.ndarray],
+    count: NDArray[Any],
+    turned: list[NDArray[np.bool_]],
+    source: list[Codes],
 ) -> list[Segment]:
     """Return the segments of the least count at the last input, traced back to the first."""
     row, column = (int(k) for k in np.unravel_index(int(np.argmin(count)), count.shape))

@@ -134,7 +134,7 @@ def _proof(bounds: Intervals, form: Form, align: int, needed: int) -> Proof:
     witnesses: list[Witness] = []
     start, slope, length = 0, 0, 1
     while len(witnesses) < needed - 1:
-        end, slope = longest(strips, start, size, length, slope)
+        end, slope = longest(strips, start, length, slope)
         if end == size:
             break
         following = end - end % align

@@ -6,6 +6,7 @@ This module must not know how segments become nodes.
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -69,16 +70,18 @@ def least_squares(problem: Problem, view: View, slope_bits: int, most: int) -> l
     weights = np.full(codes.size, 1.0 / codes.size)
     if problem.histogram is not None:
         weights = problem.histogram.weights
-    best, found = np.inf, None
     limit = 1 << (slope_bits - 1)
+    best, found = np.inf, None
     for shift in range(32):
         scaled = (target + 0.5) * 2.0**shift - 0.5  # the floor takes half a code on average
         if np.abs(scaled).max() >= ROOM:
             break
-        clamp = (view.clamp[0] * 2.0**shift, (view.clamp[1] + 1) * 2.0**shift - 1)
-        slopes = (-limit, limit - 1)
-        segments = _squares(codes, scaled, weights, slopes, clamp, min(most, codes.size))
-        segments = [dataclasses.replace(one, shift=shift) for one in segments]
+        clamp = view.clamp[0] * 2.0**shift, (view.clamp[1] + 1) * 2.0**shift - 1
+        points = _Points(codes, scaled, weights, clamp)
+        segments = [
+            dataclasses.replace(one, shift=shift)
+            for one in _squares(points, (-limit, limit - 1), min(most, codes.size))
+        ]
         outputs = np.clip(line_values(segments, codes), *view.clamp)
         error = float(np.sum(weights * (outputs - target) ** 2))
         if error < best:
@@ -86,18 +89,21 @@ def least_squares(problem: Problem, view: View, slope_bits: int, most: int) -> l
     return found
 
 
-def _squares(
-    x: Codes,
-    target: Reals,
-    weights: Reals,
-    slopes: tuple[int, int],
-    clamp: tuple[float, float],
-    most: int,
-) -> list[Segment]:
+@dataclass(frozen=True)
+class _Points:
+    """Inputs, what lines should give there, how much each counts, and the limits of the clamp."""
+
+    x: Codes
+    target: Reals
+    weights: Reals
+    clamp: tuple[float, float]
+
+
+def _squares(points: _Points, slopes: tuple[int, int], most: int) -> list[Segment]:
     """Return the integer lines, with shift 0, of least weighted squared distance to a target."""
-    cost, slope, offset = _all_runs(x.astype(np.float64), target, weights, slopes)
-    _leave_ends_to_the_clamp(x, target, weights, clamp, (cost, slope, offset))
-    size = x.size
+    x, size = points.x, points.x.size
+    cost, slope, offset = _all_runs(points, slopes)
+    _leave_ends_to_the_clamp(points, (cost, slope, offset))
     least = np.full((most + 1, size + 1), np.inf)
     back = np.zeros((most + 1, size + 1), dtype=np.int64)
     least[0, 0] = 0.0
@@ -115,49 +121,42 @@ def _squares(
     return segments[::-1]
 
 
-def _leave_ends_to_the_clamp(
-    x: Codes,
-    target: Reals,
-    weights: Reals,
-    clamp: tuple[float, float],
-    runs: tuple[Reals, Reals, Reals],
-) -> None:
+def _leave_ends_to_the_clamp(points: _Points, runs: tuple[Reals, Reals, Reals]) -> None:
     """Let the first and the last run extend to the ends of the domain where the clamp serves them.
 
     Changes the arrays of cost, slope and offset in place: a run that starts at input p may serve
     all inputs before p too, if its line is beyond one limit of the clamp at all of them; the inputs
     then cost their distance from that limit. Likewise after the last run.
     """
-    cost, slope, offset = runs
     for flipped in (False, True):  # once from the left, once from the right
         order = slice(None, None, -1) if flipped else slice(None)
-        views = [(values[::-1, ::-1].T if flipped else values) for values in (cost, slope, offset)]
-        whole, a, b = views
-        points, aim, share = x[order], target[order], weights[order]
-        for limit, beyond in ((clamp[0], np.less_equal), (clamp[1], np.greater_equal)):
-            spent = np.concatenate(([0.0], np.cumsum(share * (aim - limit) ** 2)))
+        cost, slope, offset = (values[::-1, ::-1].T if flipped else values for values in runs)
+        x, target, weights = points.x[order], points.target[order], points.weights[order]
+        for limit, beyond in zip(points.clamp, (np.less_equal, np.greater_equal), strict=True):
+            spent = np.concatenate(([0.0], np.cumsum(weights * (target - limit) ** 2)))
             for start in range(1, x.size):
-                served = beyond(a[start] * points[0] + b[start], limit)
-                served &= beyond(a[start] * points[start - 1] + b[start], limit)
-                total = np.where(served, whole[start] + spent[start], np.inf)
-                better = total < whole[0]
-                for values, row in ((whole, total), (a, a[start]), (b, b[start])):
-                    values[0] = np.where(better, row, values[0])
+                served = beyond(slope[start] * x[0] + offset[start], limit)
+                served &= beyond(slope[start] * x[start - 1] + offset[start], limit)
+                total = np.where(served, cost[start] + spent[start], np.inf)
+                better = total < cost[0]
+                slope[0] = np.where(better, slope[start], slope[0])
+                offset[0] = np.where(better, offset[start], offset[0])
+                cost[0] = np.where(better, total, cost[0])
 
 
-def _all_runs(
-    x: Reals, target: Reals, weights: Reals, slopes: tuple[int, int]
-) -> tuple[Reals, Reals, Reals]:
+def _all_runs(points: _Points, slopes: tuple[int, int]) -> tuple[Reals, Reals, Reals]:
     """Return least cost, slope and offset of every run, each [start, last], inf where last < start.
 
     With the best real offset the cost is convex in the slope, with curvature V, and rounding the
     offset costs W/4 at most; so a slope further than sqrt(W/(4V) + 1/4) from the real optimum
     cannot be the best. Runs so lopsided that this exceeds 64 slopes are searched that far.
     """
+    x, target, weights = points.x.astype(np.float64), points.target, points.weights
 
     def over(values: Reals) -> Reals:
         summed = np.concatenate(([0.0], np.cumsum(values)))
-        return summed[None, 1:] - summed[:-1, None]
+        spans: Reals = summed[None, 1:] - summed[:-1, None]
+        return spans
 
     total = over(weights)
     safe = np.where(total > 0, total, 1.0)
@@ -173,9 +172,9 @@ def _all_runs(
     steps = int(min(np.ceil(reach[np.triu_indices_from(reach)].max()), 64))
     for step in range(-steps, steps + 2):
         slope = np.clip(np.floor(centre) + step, *slopes)
-        ideal = mean_t - slope * mean_x
-        offset = np.floor(ideal + 0.5)
-        cost = rest - 2 * slope * mixed + slope**2 * variance + total * (offset - ideal) ** 2
+        wanted = mean_t - slope * mean_x
+        offset = np.floor(wanted + 0.5)
+        cost = rest - 2 * slope * mixed + slope**2 * variance + total * (offset - wanted) ** 2
         better = cost < best
         best = np.where(better, cost, best)
         best_slope = np.where(better, slope, best_slope)

@@ -204,7 +204,6 @@ class Strips:
 
     def centre(self, i: int, j: int, slope: int) -> tuple[int, int]:
         """Return the (slope, offset) that leaves the inputs i..j-1 the most slack."""
-
         allowed: Sequence[int] | Codes = range(self.slope_low, self.slope_high + 1)
         if self.slopes is not None:
             allowed = self.slopes
@@ -214,8 +213,9 @@ class Strips:
             return high - low
 
         # concave in the slope, so climbing finds the most
-        best = int(np.searchsorted(self.slopes, slope)) if self.slopes is not None else 0
-        best = best if self.slopes is not None else slope - self.slope_low
+        best = slope - self.slope_low
+        if self.slopes is not None:
+            best = int(np.searchsorted(self.slopes, slope))
         step, most = 1 << max(0, len(allowed).bit_length() - 2), slack(best)
         while step:
             for other in (best - step, best + step):
@@ -246,9 +246,10 @@ class Run:
 def runs(bounds: Intervals, form: Form, at_most: int, align: int = 1) -> list[Run] | None:
     """Return the fewest runs of inputs that one line each serves, or None if more than at_most.
 
-    align: runs start at multiples of it, counted from the first input. Greedy longest extension; it is optimal because every part of a feasible run is feasible. An
-    input that no line serves within int32 gives None too. With an offset_step above 1 the number is
-    the least among lines whose interval of offsets is so long that it must hold a multiple.
+    align: runs start at multiples of it, counted from the first input. Greedy longest extension; it
+    is optimal because every part of a feasible run is feasible. An input that no line serves within
+    int32 gives None too. With an offset_step above 1 the number is the least among lines whose
+    interval of offsets is so long that it must hold a multiple.
     """
     strips = Strips(bounds, form)
     found: list[Run] = []
@@ -256,7 +257,7 @@ def runs(bounds: Intervals, form: Form, at_most: int, align: int = 1) -> list[Ru
     while start < size:
         if len(found) == at_most:
             return None
-        end, slope = longest(strips, start, size, length, slope)
+        end, slope = longest(strips, start, length, slope)
         if end < size:
             end -= end % align
         if end <= start:
@@ -298,14 +299,13 @@ def line_values(segments: Sequence[Segment], codes: Codes) -> Codes:
     return result
 
 
-def longest(
-    strips: Strips, start: int, size: int, guess: int, slope: int, growth: int = 0
-) -> tuple[int, int]:
+def longest(strips: Strips, start: int, guess: int, slope: int, growth: int = 0) -> tuple[int, int]:
     """Return (end, slope) of the longest feasible run from ``start``: gallop, then bisect.
 
     guess: the length that is tried first; growth: how much longer the second try is, by default
     twice the guess.
     """
+    size = strips.x.size
     good, bad, step = start, size + 1, guess
     while True:
         end = min(good + step, size)

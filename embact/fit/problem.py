@@ -59,7 +59,7 @@ class Options:
     fold: whether the symmetry of the activation halves the domain.
     lookup: how ``pwl`` finds a segment: by comparing breakpoints or by an index table.
     objective: which kernel is the best: of the fewest estimated instructions on ``core``, of the
-    fewest table bytes, or of the least error.
+    fewest table bytes, of the least error, or of the fewest segments.
     Raises EmbactError for values outside these.
     """
 
@@ -71,7 +71,7 @@ class Options:
     continuous: bool = False
     fold: bool | None = None
     lookup: Literal["compare", "index"] | None = None
-    objective: Literal["instructions", "bytes", "error"] = "instructions"
+    objective: Literal["instructions", "bytes", "error", "segments"] = "instructions"
     core: str = DEFAULT_CORE
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class Options:
             "minimize": ("max", "mse"),
             "shifts": ("common", "each"),
             "lookup": (None, "compare", "index"),
-            "objective": ("instructions", "bytes", "error"),
+            "objective": ("instructions", "bytes", "error", "segments"),
         }
         for name, values in allowed.items():
             got = getattr(self, name)

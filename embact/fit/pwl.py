@@ -135,7 +135,7 @@ def _each(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
     while start < size:
         ends = {}
         for shift, one in strips.items():
-            ends[shift], slopes[shift] = longest(one, start, size, length, slopes[shift])
+            ends[shift], slopes[shift] = longest(one, start, length, slopes[shift])
         shift = max(SHIFTS, key=lambda shift: (ends[shift], -shift))
         end = ends[shift]
         if end == start or len(found) == BRANCHES:

@@ -542,7 +542,7 @@ class Strips:
         """Return an (a, b) that serves the inputs i..j-1, or None if the form has none.
 
         near: where to begin. Every a is served, or refuted with all on one side of it, or alone;
-        of the last kind about 400 are tried (8 for 65,536 inputs), after that None means unknown.
+        of the last kind about 400 are tried (7 for 65,536 inputs), after that None means unknown.
         """
         choices, (a, b) = self.form.a, near
         first, last = 0, len(choices) - 1

@@ -79,8 +79,8 @@ def minimax(  # noqa: PLR0913 - each keyword is a part of what is asked
 ) -> RealFit:
     """Return the fit with the least maximum error that at most ``segments`` lines can have.
 
-    Breakpoints and intercepts are free. The function is continuous, and taken as linear between ``points`` equally
-    spaced points; with these, the error is the optimum within a relative 1e-7.
+    Breakpoints and intercepts are free. The function is continuous and taken as linear between
+    ``points`` equally spaced points; of that function the error is the least within 1e-7 of it.
     continuous: neighbouring lines meet. terms: slopes are sums of at most 1, 2 or 3 signed powers
     of two, not both with continuous. through: points (x, y) that the fit must pass through; each
     is moved to the nearest x of the grid.

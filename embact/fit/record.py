@@ -85,6 +85,7 @@ class Fit:
             words.append("--histogram HISTOGRAM.npz")
         if self.limits.on_support:
             words.append("--max-error-on-support")
+        words.append(f"--objective {self.problem.options.objective}")
         words += _flags(self.problem.options)
         return " ".join(words)
 
@@ -98,7 +99,7 @@ def _flags(options: Options) -> list[str]:
             words.append(f"--{flag}")
         elif value is False and option.default is None:
             words.append(f"--no-{flag}")
-        elif value != option.default:
+        elif value != option.default and option.name != "objective":
             words.append(f"--{flag} {value}")
     return words
 

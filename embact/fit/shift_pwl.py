@@ -86,7 +86,7 @@ def smallest(bounds: Intervals, form: Form) -> list[Segment]:
     for start in range(size):
         for terms, one in enumerate(strips):
             guess = max(1, reach[terms][0] - start)
-            reach[terms] = longest(one, start, size, guess, reach[terms][1], 1)
+            reach[terms] = longest(one, start, guess, reach[terms][1], 1)
         reached.append(list(reach))
     cost, chosen = [0] * (size + 1), [0] * size
     for start in range(size - 1, -1, -1):

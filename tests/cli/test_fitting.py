@@ -30,7 +30,7 @@ def test_fit_finds_the_provably_least_segments(embact, budget, segments):
 
 def test_fit_json_has_what_readers_of_the_schema_need(embact):
     document = json.loads(embact(*DONE_MEANS).stdout)
-    assert document["schema"] == 1
+    assert document["schema"] == 2
     assert {"activation", "quantisation", "family", "parameters", "segments"} <= set(document)
     assert {"table_bytes", "digest", "certificate", "program", "limits"} <= set(document)
     assert document["certificate"]["points"] == 256
@@ -166,7 +166,7 @@ BAD_FILES = {
     "binary.json": (b"\xff\xfe\x00", "not a text file"),
     "list.json": (b"[1, 2]", "not a kernel file"),
     "old.json": (b'{"schema": 0}', "schema"),
-    "part.json": (b'{"schema": 1}', "not a kernel file"),
+    "part.json": (b'{"schema": 2}', "not a kernel file"),
 }
 
 
@@ -304,4 +304,4 @@ def test_a_reader_that_leaves_is_no_failure_and_a_full_disk_is(tmp_path):
 
 def test_out_may_be_a_device(embact, tmp_path):
     done = embact("fit", "relu", "--range=-1:1", "--out", "/dev/stdout", "--json")
-    assert done.stdout.count('"schema": 1') == 2
+    assert done.stdout.count('"schema": 2') == 2

@@ -152,7 +152,7 @@ MISTAKES = {
     "convert cut.tflite --out out": "TFLite",
     "convert ok.tflite --out here": "exists",
     "convert ok.tflite --out none/out": "folder",
-    "convert ok.tflite --out out --max-bytes 0 --max-error 0": "meets the budget",
+    "convert ok.tflite --out out --max-bytes 0 --max-error 0 --family lut": "meets the budget",
     "eval ok.tflite": "--data or --random",
     "eval ok.tflite --data missing.npz": "missing.npz",
     "eval ok.tflite --data text.tflite": ".npz",

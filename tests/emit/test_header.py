@@ -17,6 +17,7 @@ from embact.run.toolchain import STRICT
 
 S8, S16 = Grid(0.0625, 0, 8), Grid(2.0**-12, 0, 16)
 PROBABILITY, UNIT = Grid(1 / 256, -128, 8), Grid(2.0**-15, 0, 16)
+PLAIN = Options(slope_bits=8, fold=False, lookup="compare")
 GOLDEN = {
     "sigmoid_lut_s8": ("sigmoid", {}, QuantSpec(S8, PROBABILITY), Limits(max_error=0), "lut"),
     "relu_affine_s8": ("relu", {}, QuantSpec(S8, Grid(0.07, -128, 8)), Limits(), "affine"),
@@ -24,28 +25,37 @@ GOLDEN = {
         *("leaky_relu", {"alpha": 0.1}),
         *(QuantSpec(S16, Grid(0.0003, 0, 16)), Limits(), "affine"),
     ),
-    "sigmoid_pwl_s8": (
-        *("sigmoid", {}),
-        *(QuantSpec(S8, PROBABILITY), Limits(max_error=1), "pwl"),
-    ),
-    "tanh_pwl_s16_s8": ("tanh", {}, QuantSpec(S16, Grid(1 / 128, 0, 8)), Limits(), "pwl"),
+    "sigmoid_pwl_s8": ("sigmoid", {}, QuantSpec(S8, PROBABILITY), Limits(1), "pwl", PLAIN),
+    "tanh_pwl_s16_s8": ("tanh", {}, QuantSpec(S16, Grid(1 / 128, 0, 8)), Limits(), "pwl", PLAIN),
     "swish_lut_s8_s16": (
         *("swish", {"beta": 1.5}),
         *(QuantSpec(Grid(0.0625, -7, 8), Grid(2.0**-12, 0, 16)), Limits(), "lut"),
     ),
+    "tanh_interp_s16": ("tanh", {}, QuantSpec(S16, UNIT), Limits(200), "interp"),
+    "sigmoid_shift_pwl_s8": (
+        *("sigmoid", {}, QuantSpec(S8, PROBABILITY), Limits(1), "shift_pwl"),
+        Options(terms=2),
+    ),
+    "sqnl_two_level_s16": (
+        *("sqnl", {}, QuantSpec(S16, Grid(2.0**-5, 0, 16))),
+        *(Limits(max_error=0, max_bytes=240), "lut"),
+    ),
+    "gelu_composed_s8": ("gelu", {}, QuantSpec(S8, S8), Limits(max_error=0), "composed"),
+    "softsign_rational_s8": ("softsign", {}, QuantSpec(S8, Grid(1 / 128, 0, 8)), Limits(), "rational"),
 }
-PLAIN = Options(slope_bits=8, fold=False, lookup="compare")
+"""Name -> activation, parameters, quantisation, limits, family and, if not the defaults, options."""
 STANDARDS = ("-std=c99", "-std=c11", "-std=c17")
 CPP = ("-x", "c++", "-std=c++17", "-Wall", "-Wextra", "-Werror")
 
 FIT_AND_EMIT = """
 from embact.activations import activation
 from embact.emit.header import emit_header
-from embact.fit.problem import Problem
+from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import fit
 from embact.grid import Grid, QuantSpec
 spec = QuantSpec(Grid(2.0**-12, 0, 16), Grid(1 / 128, 0, 8))
-print(emit_header({"f": fit(Problem(activation("tanh"), spec), "pwl")}), end="")
+options = Options(slope_bits=8, fold=False, lookup="compare")
+print(emit_header({"f": fit(Problem(activation("tanh"), spec, Limits(), options), "pwl")}), end="")
 """
 
 
@@ -53,8 +63,8 @@ print(emit_header({"f": fit(Problem(activation("tanh"), spec), "pwl")}), end="")
 def fits():
     """The representative kernels as name -> Fit."""
     return {
-        name: fit(Problem(activation(act, **parameters), spec, limits, PLAIN), family)
-        for name, (act, parameters, spec, limits, family) in GOLDEN.items()
+        name: fit(Problem(activation(act, **parameters), spec, limits, *options), family)
+        for name, (act, parameters, spec, limits, family, *options) in GOLDEN.items()
     }
 
 
@@ -135,7 +145,7 @@ def test_two_headers_go_together(compilers, compile_only, fits):
 
 def test_header_of_another_abi_is_an_error(compilers, compile_only, fits):
     one = emit_header({"embact_a": fits["relu_affine_s8"]})
-    other = one.replace("EMBACT_ABI_VERSION 1", "EMBACT_ABI_VERSION 2")
+    other = one.replace("EMBACT_ABI_VERSION 2", "EMBACT_ABI_VERSION 3")
     other = other.replace("EMBACT_A_", "EMBACT_B_")
     for before in ('#include "other.h"\n', "#define EMBACT_ABI_VERSION 0\n"):
         source = before + '#include "one.h"\n'
@@ -215,7 +225,9 @@ def test_comment_gives_the_command_as_a_shell_takes_it(fits):
         "--in-scale 0.0625 --in-zero-point -7 --out-scale 0.000244140625 --out-zero-point 0 "
         "--family lut --max-error 1"
     )
-    assert fits["sigmoid_pwl_s8"].command.endswith("--family pwl --max-error 1 --slope-bits 8")
+    assert fits["sigmoid_pwl_s8"].command.endswith(
+        "--family pwl --max-error 1 --slope-bits 8 --no-fold --lookup compare"
+    )
 
 
 def test_comment_says_how_many_bytes_each_table_takes(fits):

@@ -294,6 +294,29 @@ def test_no_partition_has_fewer_pieces(rows, sets, shift, offsets, drop):
         assert np.all(y <= domain.high[one.start : one.end])
 
 
+@settings(fixed, max_examples=150)
+@given(
+    st.tuples(st.integers(-9, 9), st.sampled_from([-9, -4, 0, 1, 5, 9]), st.integers(-20, 20)),
+    st.integers(-4, 2),
+    st.integers(2, 8),
+    st.integers(0, 3),
+    st.tuples(st.integers(-9, 9), st.integers(-9, 9)),
+)
+def test_coefficients_that_serve_are_found_from_wherever_the_search_begins(
+    planted, start, size, shift, near
+):
+    a, b, c = planted
+    v = np.arange(start, start + size)
+    y = (a * v * v + b * v + c) >> shift
+    domain = family.Domain(v, v * v, y, y)
+    form = family.Form(shift, range(-9, 10), (-9, -4, 0, 1, 5, 9), 10**4, 10**4)
+    strips = family.Strips(domain, form)
+    found = strips.serve(0, size, near)
+    assert found is not None
+    piece = strips.piece(0, size, *found)
+    assert np.array_equal((piece.a * v * v + piece.b * v + piece.c) >> shift, y)
+
+
 def real_fit_exists(domain):
     """Return whether a quadratic with real coefficients serves all inputs: no four refute it.
 

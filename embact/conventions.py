@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from embact.errors import EmbactError
 from embact.grid import Grid, grid_of_range
 
@@ -28,6 +30,11 @@ def output_grid(activation: Activation, input_grid: Grid, bits: int) -> Grid:
         scale = (high - low) / 256
         return Grid(scale, -128 - round(low / scale), 8)
     values = activation(input_grid.real(input_grid.codes()))
+    if not np.all(np.isfinite(values)):
+        raise EmbactError(
+            f"{activation.name} is not finite on the whole input range",
+            allowed="another range, or an explicit --out-scale",
+        )
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
     if low == high:
         raise EmbactError(

@@ -16,11 +16,13 @@ from embact import expression as module
 from embact.activations import CATALOGUE, activation
 from embact.certify import ideal
 from embact.emit.header import emit_header
+from embact.enclosure import LOST
 from embact.errors import EmbactError
-from embact.expression import LOST, NAMES, parse, user_activation
+from embact.expression import parse, user_activation
 from embact.fit.problem import Problem
 from embact.fit.record import fit_json, fit_of_json
 from embact.fit.search import fit
+from embact.formula import NAMES, UNARY
 from embact.grid import Grid, QuantSpec
 
 CASES = 150
@@ -79,7 +81,7 @@ def test_float64_and_the_oracle_mean_what_the_formula_says(text):
         assert float(at(text, point)) == pytest.approx(value, rel=1e-9, abs=1e-12, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", module.UNARY)
+@pytest.mark.parametrize("name", UNARY)
 def test_every_function_is_numpys_and_mpmaths(name):
     # log1p and sigmoid are checked where they are not trivial as well
     points = [0.03125, 0.75, 3.0] if name in {"log", "sqrt"} else [-0.5, -1e-9, 0.03125, 0.75, 3.0]
@@ -276,7 +278,7 @@ CHOICES = ("where({}<{},{},{})", "where({}>={},{},{})", "clip({},-2,{})")
 
 
 def formulas():
-    forms = [*FORMS, *CHOICES, *(f"{name}({{}})" for name in (*module.UNARY, "relu"))]
+    forms = [*FORMS, *CHOICES, *(f"{name}({{}})" for name in (*UNARY, "relu"))]
 
     def grow(inner):
         return st.sampled_from(forms).flatmap(

@@ -19,6 +19,7 @@ ROWS = [
     {"ir"},
     {"kernel"},
     {"activations"},
+    {"enclosure", "formula"},
     {"expression"},
     {"conventions", "certify", "cost"},
     {"fit"},

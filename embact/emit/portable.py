@@ -62,7 +62,7 @@ SPELLING: dict[Op, Callable[..., str]] = {
     Op.CONST: lambda node: literal(node.value),
     Op.SELECT: lambda _, a, b, c, d: f"({a} < {b} ? {c} : {d})",
     Op.ADD: lambda _, a, b: f"({a} - {b[1:]})" if b[0] == "-" else f"({a} + {b})",
-    Op.SUB: lambda _, a, b: f"({a} - {b})",
+    Op.SUB: lambda _, a, b: f"({a} + {b[1:]})" if b[0] == "-" else f"({a} - {b})",
     Op.MUL: lambda _, a, b: f"({a} * {b})",
     Op.MULH: lambda _, a, b: f"(int32_t)(((int64_t){a} * {b}) >> 32)",
     Op.DIV: lambda _, a, b: f"({a} / {b})",

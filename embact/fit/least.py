@@ -132,11 +132,11 @@ def _leave_ends_to_the_clamp(points: _Points, runs: tuple[Reals, Reals, Reals]) 
         order = slice(None, None, -1) if flipped else slice(None)
         cost, slope, offset = (values[::-1, ::-1].T if flipped else values for values in runs)
         x, target, weights = points.x[order], points.target[order], points.weights[order]
-        for limit, beyond in zip(points.clamp, (np.less_equal, np.greater_equal), strict=True):
+        for limit, sign in zip(points.clamp, (-1, 1), strict=True):
             spent = np.concatenate(([0.0], np.cumsum(weights * (target - limit) ** 2)))
             for start in range(1, x.size):
-                served = beyond(slope[start] * x[0] + offset[start], limit)
-                served &= beyond(slope[start] * x[start - 1] + offset[start], limit)
+                served = sign * (slope[start] * x[0] + offset[start] - limit) >= 0
+                served &= sign * (slope[start] * x[start - 1] + offset[start] - limit) >= 0
                 total = np.where(served, cost[start] + spent[start], np.inf)
                 better = total < cost[0]
                 slope[0] = np.where(better, slope[start], slope[0])

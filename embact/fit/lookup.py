@@ -103,18 +103,16 @@ def by_multiplying(segment: Segment, variable: Node) -> Node:
 def by_shifting(segment: Segment, variable: Node) -> Node:
     """Return ``slope * v + offset`` of one segment without a multiplication."""
     terms = signed_powers(segment.slope)
-    early = not terms or terms[0][0] < 0 and abs(segment.offset) <= NEAR
-    total: Node | None = const(segment.offset if early else 0)
-    if terms and terms[0][0] > 0:
-        total = None
-    for sign, exponent in terms:
-        term = shl(variable, exponent) if exponent else variable
-        if total is None:
-            total = term
-        else:
-            total = add(total, term) if sign > 0 else sub(total, term)
-    assert total is not None  # noqa: S101 - a first term, or a constant
-    return total if early else add(total, const(segment.offset))
+    parts = [(sign, shl(variable, power) if power else variable) for sign, power in terms]
+    offset = const(segment.offset)
+    if parts and parts[0][0] > 0:
+        total, early = parts.pop(0)[1], False
+    else:
+        early = abs(segment.offset) <= NEAR or not parts
+        total = offset if early else const(0)
+    for sign, part in parts:
+        total = add(total, part) if sign > 0 else sub(total, part)
+    return total if early else add(total, offset)
 
 
 NEAR = 1 << 28

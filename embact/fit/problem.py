@@ -48,7 +48,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Options:
-    """What the user fixes about the form of a kernel, None leaving it to the search; and what is best.
+    """What is fixed about the form of a kernel (None leaves it to the search), and what is best.
 
     slope_bits: width of the slopes of ``pwl``: 8 or 16; by default both are tried.
     terms: most signed powers of two in a slope of ``shift_pwl``: 1, 2 or 3; by default 2.

@@ -207,7 +207,8 @@ def _placed(model: Model, index: int, name: str, node: Tree) -> Placement:
     spec = _spec(model, node, fit, where)
     if spec != fit.spec:  # shared with a site of other grids, whose certificate the file holds
         proved = certify(fit.activation, spec, fit.kernel)
-        fit = dataclasses.replace(fit, spec=spec, certificate=proved)
+        problem = dataclasses.replace(fit.problem, spec=spec, histogram=None)
+        fit = dataclasses.replace(fit, problem=problem, certificate=proved)
     tensors = model.tree.subgraphs[0].tensors
     source, target = items(node.inputs)[0], items(node.outputs)[0]
     site = Site(

@@ -41,9 +41,15 @@ GOLDEN = {
         *(Limits(max_error=0, max_bytes=240), "lut"),
     ),
     "gelu_composed_s8": ("gelu", {}, QuantSpec(S8, S8), Limits(max_error=0), "composed"),
-    "softsign_rational_s8": ("softsign", {}, QuantSpec(S8, Grid(1 / 128, 0, 8)), Limits(), "rational"),
+    "softsign_rational_s8": (
+        "softsign",
+        {},
+        QuantSpec(S8, Grid(1 / 128, 0, 8)),
+        Limits(),
+        "rational",
+    ),
 }
-"""Name -> activation, parameters, quantisation, limits, family and, if not the defaults, options."""
+"""Name -> activation, parameters, quantisation, limits, family and, unless default, options."""
 STANDARDS = ("-std=c99", "-std=c11", "-std=c17")
 CPP = ("-x", "c++", "-std=c++17", "-Wall", "-Wextra", "-Werror")
 

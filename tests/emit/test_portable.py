@@ -1,3 +1,4 @@
+import re
 import shlex
 import subprocess
 from collections import Counter
@@ -6,8 +7,9 @@ import numpy as np
 import pytest
 
 from embact import ir
+from embact.emit import portable
 from embact.emit.header import emit_header
-from embact.emit.portable import SPELLING, literal
+from embact.emit.portable import SPELLING, WIDTH, function, literal
 from embact.grid import all_codes
 from embact.ir import INT32_MAX, INT32_MIN, Op, Table, const, x
 from embact.kernel import Kernel
@@ -17,6 +19,27 @@ from embact.run.toolchain import STRICT
 POSITION = ir.add(x(), const(128))
 SHUFFLED = Table("shuffled", tuple((37 * i + 11) % 256 - 128 for i in range(256)))
 WIDTHS = {(8, 8): 40, (8, 16): 20, (16, 8): 10, (16, 16): 10}
+
+
+def wide_sum():
+    """Return a shifted sum that fits a line only without what stands around it."""
+    total = ir.mulh(x(), const(1 << 30))
+    for step in range(5):
+        total = ir.add(ir.mul(total, const(1 - 2 * (step % 2))), const(1234567 + step))
+    return ir.shl(total, 5)
+
+
+def wide_choice():
+    """Return a choice between unnamed products of 64 bits that fit no line."""
+    spread = ir.named(ir.mul(x(), const(1 << 20)), "spread_over_all_of_int32")
+    arms = [
+        ir.mulh(
+            ir.sub(ir.add(spread, const(123456789 + k)), x()), ir.add(spread, const(7654321 + k))
+        )
+        for k in range(4)
+    ]
+    below, above = (ir.select_less(x(), const(c), *arms[c > 0 :: 2]) for c in (-50, 50))
+    return ir.select_less(x(), const(0), below, above)
 
 
 def corners():
@@ -40,6 +63,8 @@ def corners():
         "half_of_least": ir.shr(ir.mulh(ir.select_less(x(), const(3), least, wide), most), 24),
         "mulh_of_ends": ir.shr(ir.mulh(ir.select_less(x(), const(0), least, most), wide), 24),
         "shift_by_31": ir.shr(wide, 31),
+        "shift_left_all": ir.shr(ir.shl(x(), 24), 24),
+        "shift_left_shared": ir.saturate(ir.sub(ir.shl(entry, 9), ir.shl(ir.shl(x(), 3), 9)), 8),
         "shift_left_30": ir.shr(ir.shl(ir.shr(x(), 7), 30), 24),
         "divide_least": ir.shr(ir.div(ir.mul(x(), const(1 << 24)), const(1)), 24),
         "divide_both_signs": ir.saturate(ir.div(ir.mul(x(), entry), positive), 8),
@@ -49,6 +74,8 @@ def corners():
         "saturate_shared": ir.saturate(ir.mul(entry, ir.saturate(entry, 6)), 8),
         "and_of_negatives": ir.Node(Op.AND, (x(), ir.sub(const(0), entry))),
         "nested_choice": ir.saturate(long, 8),
+        "wide_shift": ir.shr(wide_sum(), 24),
+        "wide_choice": ir.shr(wide_choice(), 24),
         "keyword_names": ir.named(ir.saturate(ir.named(ir.mul(x(), entry), "int"), 8), "for"),
         "clashing_names": ir.add(
             ir.named(ir.shr(x(), 1), "output"), ir.named(ir.shr(entry, 1), "output")
@@ -195,6 +222,65 @@ def test_undefined_behaviour_would_stop_the_program(statement, compilers, tmp_pa
 
 
 # Spelling
+
+
+def spaceless(text):
+    return re.sub(r"\s", "", text)
+
+
+def test_long_expressions_are_written_once_on_lines_of_the_width(kernels, monkeypatch):
+    lines = {
+        name: function(kernel, name, names_of(kernel)).split("\n")
+        for name, kernel in kernels.items()
+    }
+    assert max(len(line) for text in lines.values() for line in text) <= 100
+    monkeypatch.setattr(portable, "WIDTH", 10**6)
+    for name, kernel in kernels.items():
+        unbroken = function(kernel, name, names_of(kernel))
+        assert spaceless(unbroken) == spaceless("".join(lines[name])), name
+
+
+def names_of(kernel):
+    return {table.name: f"f_{table.name}" for table in kernel.tables}
+
+
+def test_the_kernels_here_have_lines_that_are_broken(kernels):
+    for name in ("nested_choice", "wide_shift", "wide_choice"):
+        statements = function(kernels[name], name, names_of(kernels[name])).split("\n")
+        assert sum(";" not in line for line in statements) > 8, name
+
+
+@pytest.mark.parametrize("indent", [0, 4, 40])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"(int32_t)(((int64_t)({'a' * 30} + {'b' * 30}) * {'c' * 30}) >> 32)",
+        f"EMBACT_SHL({'a' * 30} - {'b' * 30} - {'c' * 20}, 12)",
+        f"EMBACT_SHL({'a' * 42} < 0 ? 1 : {'b' * 42}, 12)",
+        f"(int32_t)table[({'a' * 30} & {'b' * 30}) >> 3]",
+        f"{'a' * 40} < -128 ? -128 : {'a' * 40} > 127 ? 127 : {'a' * 40}",
+        f"({'a' * 40} / {'b' * 40})",
+    ],
+)
+def test_an_expression_is_broken_between_operands_and_nowhere_else(text, indent):
+    lines = portable._wrapped(text, " " * indent, 1)
+    assert spaceless("".join(lines)) == spaceless(text)
+    assert max(map(len, lines)) < WIDTH
+    assert len(lines) == 1 or len(text) + indent >= WIDTH
+    assert all(line.startswith(" " * indent) for line in lines)
+    words = re.findall(r"\w+", text)
+    assert [word for line in lines for word in re.findall(r"\w+", line)] == words
+
+
+def test_a_shift_to_the_left_is_spelled_as_one():
+    text = function(Kernel(ir.shr(ir.shl(ir.sub(x(), const(3)), 4), 5), 8, 8), "f", {})
+    assert "y = EMBACT_SHL(x - 3, 4) >> 5;" in text
+
+
+def test_subtracting_a_negative_constant_is_an_addition():
+    assert "y = (x + 300) >> 2;" in function(
+        Kernel(ir.shr(ir.sub(x(), const(-300)), 2), 8, 8), "f", {}
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,19 +8,25 @@
  * that a header stands alone; headers of one ABI version may be included together.
  */
 #ifndef EMBACT_ABI_VERSION
-#define EMBACT_ABI_VERSION 1
+#define EMBACT_ABI_VERSION 2
 
 #include <stdint.h>
 
 /* Of negative size, and so an error, where a right shift of a negative is not arithmetic. */
 typedef char embact_needs_arithmetic_right_shift[((int32_t)-1 >> 1) == -1 ? 1 : -1];
 
+/* a * 2**n, defined for a negative a, too: the shift is of an unsigned number. */
+#define EMBACT_SHL(a, n) ((int32_t)((uint32_t)(a) << (n)))
+
+/* Likewise where the conversion of an unsigned number back to int32_t does not wrap. */
+typedef char embact_needs_wrapping_conversion[EMBACT_SHL(-1, 4) == -16 ? 1 : -1];
+
 /* Define before including to place the constant tables, e.g. __attribute__((section(".dtcm"))). */
 #ifndef EMBACT_TABLE_SECTION
 #define EMBACT_TABLE_SECTION
 #endif
 
-#elif EMBACT_ABI_VERSION != 1
+#elif EMBACT_ABI_VERSION != 2
 #error "Regenerate the embact headers: they come from versions of embact that do not mix"
 #endif
 
@@ -39,7 +45,8 @@ extern "C" {
  *     --out-scale 0.0003000000142492354 \
  *     --out-zero-point 0 \
  *     --family affine \
- *     --max-error 1
+ *     --max-error 1 \
+ *     --objective instructions
  * digest  bff823c36d885f210852a5cf3fc293b921ae2ce0ba28b60c837e7974be027e8f
  * input   int16, real = 0.000244140625 * (code - (0))
  * output  int16, real = 0.0003000000142492354 * (code - (0))
@@ -58,7 +65,7 @@ static inline void embact_leaky_relu_s16(const int16_t *input, int16_t *output, 
         const int32_t slope = x < 1 ? 10922667 : 109226667; /* 10922667..109226667 */
         const int32_t offset = x < 1 ? 1025 : 1023; /* 1023..1025 */
         const int32_t y = /* -2667..26666 */
-            ((int32_t)(((int64_t)(x * 65536) * slope) >> 32) + offset) >> 11;
+            ((int32_t)(((int64_t)EMBACT_SHL(x, 16) * slope) >> 32) + offset) >> 11;
         output[i] = (int16_t)y;
     }
 }

@@ -8,19 +8,25 @@
  * that a header stands alone; headers of one ABI version may be included together.
  */
 #ifndef EMBACT_ABI_VERSION
-#define EMBACT_ABI_VERSION 1
+#define EMBACT_ABI_VERSION 2
 
 #include <stdint.h>
 
 /* Of negative size, and so an error, where a right shift of a negative is not arithmetic. */
 typedef char embact_needs_arithmetic_right_shift[((int32_t)-1 >> 1) == -1 ? 1 : -1];
 
+/* a * 2**n, defined for a negative a, too: the shift is of an unsigned number. */
+#define EMBACT_SHL(a, n) ((int32_t)((uint32_t)(a) << (n)))
+
+/* Likewise where the conversion of an unsigned number back to int32_t does not wrap. */
+typedef char embact_needs_wrapping_conversion[EMBACT_SHL(-1, 4) == -16 ? 1 : -1];
+
 /* Define before including to place the constant tables, e.g. __attribute__((section(".dtcm"))). */
 #ifndef EMBACT_TABLE_SECTION
 #define EMBACT_TABLE_SECTION
 #endif
 
-#elif EMBACT_ABI_VERSION != 1
+#elif EMBACT_ABI_VERSION != 2
 #error "Regenerate the embact headers: they come from versions of embact that do not mix"
 #endif
 
@@ -57,7 +63,8 @@ EMBACT_TABLE_SECTION static const int8_t embact_sigmoid_s8_lut[256] = {
  *     --out-scale 0.00390625 \
  *     --out-zero-point -128 \
  *     --family lut \
- *     --max-error 0
+ *     --max-error 0 \
+ *     --objective instructions
  * digest  e122618e1be266c8f4ed9d22fd544109a2423512aea722a44bfa5bd18cf8e181
  * input   int8, real = 0.0625 * (code - (0))
  * output  int8, real = 0.00390625 * (code - (-128))

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from embact import __version__
-from embact.cli import fitting, headers, models, show, sweeping
+from embact.cli import exploring, fitting, headers, models, show, sweeping
 from embact.errors import CheckFailed, EmbactError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -46,6 +46,7 @@ def _options(
 
 
 fitting.register(app)
+exploring.register(app)
 headers.register(app)
 sweeping.register(app)
 models.register(app)

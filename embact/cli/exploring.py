@@ -1,0 +1,119 @@
+"""Command explore: the kernels that no other beats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from embact.cli import show
+from embact.cli.options import (
+    Core,
+    Dtype,
+    Expr,
+    Family,
+    HistogramFile,
+    InDtype,
+    Json,
+    MaxBytes,
+    Name,
+    OnSupport,
+    OutDtype,
+    Param,
+    RealRange,
+    Scale,
+    Wanted,
+    ZeroPoint,
+    read_activation,
+    read_histogram,
+    read_spec,
+)
+from embact.errors import EmbactError
+
+EXPLORED_CODES = 8
+"""The largest error that is looked at, unless another is asked for."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(explore)
+
+
+def explore(
+    activation: Wanted = None,
+    expr: Expr = None,
+    name: Name = None,
+    param: Param = None,
+    dtype: Dtype = None,
+    in_dtype: InDtype = None,
+    out_dtype: OutDtype = None,
+    real_range: RealRange = None,
+    in_scale: Scale = None,
+    in_zero_point: ZeroPoint = None,
+    out_scale: Scale = None,
+    out_zero_point: ZeroPoint = None,
+    family: Family = "auto",
+    core: Core = "cortex-m4",
+    max_error: Annotated[
+        int, typer.Option(metavar="CODES", help="Largest error to look at.")
+    ] = EXPLORED_CODES,
+    max_bytes: MaxBytes = None,
+    histogram: HistogramFile = None,
+    max_error_on_support: OnSupport = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw the front (extra `plot`).")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the table.")] = None,
+    json: Json = False,
+) -> None:
+    """Show the kernels that no other beats in error, table bytes and estimated instructions.
+
+    Example: `embact explore tanh --range -4:4 --max-error 4`
+    """
+    from embact.files import write_text
+    from embact.fit.problem import Limits, Options, Problem
+    from embact.fit.search import front
+    from embact.report import draw_front, front_csv, front_rows
+
+    wanted = read_activation(activation, param or [], expr, name)
+    into, out_of = (in_scale, in_zero_point), (out_scale, out_zero_point)
+    spec = read_spec(wanted, (dtype, in_dtype, out_dtype), real_range, into, out_of)
+    counts = None if histogram is None else read_histogram(histogram, spec.input.bits)
+    if max_error_on_support and counts is None:
+        raise EmbactError("--max-error-on-support without a histogram", allowed="--histogram")
+    limits = Limits(max_error, max_bytes, max_error_on_support)
+    found = front(Problem(wanted, spec, limits, Options(core=core), counts), family)
+    if not found:
+        raise EmbactError(
+            f"no kernel of {wanted.name}",
+            got=f"{max_error} codes" + ("" if max_bytes is None else f", {max_bytes} table bytes"),
+            allowed="more of either",
+        )
+    rows = front_rows(found)
+    if csv is not None:
+        write_text(csv, front_csv(rows))
+    if plot is not None:
+        draw_front(rows, f"{wanted.name}, {show.spec_text(spec)}, {core}", plot)
+    if json:
+        show.as_json([dict(row) for row in rows])
+        return
+    show.say(f"{wanted.name}: {wanted.formula}, {show.spec_text(spec)}, on {core}\n")
+    show.table(
+        (
+            *("max_error_codes", "max_error_lsb", "table bytes", "est. instructions"),
+            *("family", "chosen"),
+        ),
+        [
+            (
+                *(row["max_error_codes"], row["max_error_lsb"], row["table_bytes"]),
+                *(row["instructions"], row["family"]),
+                ", ".join(f"{k} {v}" for k, v in row["parameters"].items()),
+            )
+            for row in rows
+        ],
+    )
+    for path in (csv, plot):
+        if path is not None:
+            show.say(f"\nwrote {path}")
+    show.say(f"\nnext: the first of them is: {found[0].command}\n      (--json has all)")

@@ -303,7 +303,8 @@ def test_test_with_arguments_runs_only_pytest_with_coverage(fake_root):
     run_dev(fake_root, "install", "--extras", "test")
     (pytest_arguments,) = printed_commands(run_dev(fake_root, "test", "-k", "kernel"))
     coverage = ["--cov=embact", "--cov-branch", "--cov-report=term"]
-    assert pytest_arguments == ["-m", "pytest", *coverage, "-k", "kernel"]
+    spread = ["--numprocesses=auto", "--dist=loadscope"]
+    assert pytest_arguments == ["-m", "pytest", *spread, *coverage, "-k", "kernel"]
 
 
 @posix_only

@@ -34,7 +34,7 @@ def shell(tmp_path):
 
 def test_the_commands_about_kernels_work_in_their_order(shell):
     commands = [c for c in indented("embact") if c.split()[1] in {"fit", "emit", "verify"}]
-    assert len(commands) == 5
+    assert len(commands) == 7
     for command in commands:
         done = shell(command)
         assert done.returncode == 0, f"{command}: {done.stderr}"

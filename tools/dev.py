@@ -141,9 +141,11 @@ COMMANDS: dict[str, Callable[[Project, Sequence[str]], int]] = {
 
 
 def pytest_command(project: Project, arguments: Sequence[str]) -> list[str]:
-    """Pytest with branch coverage, then the caller's arguments."""
+    """Pytest on all cores with branch coverage, then the caller's arguments."""
     coverage = ["--cov=embact", "--cov-branch", "--cov-report=term"]
-    return project.module("pytest", *coverage, *arguments)
+    # a module's tests stay together, since they share what it compiled
+    spread = ["--numprocesses=auto", "--dist=loadscope"]
+    return project.module("pytest", *spread, *coverage, *arguments)
 
 
 def lint_commands(project: Project) -> dict[str, list[str]]:

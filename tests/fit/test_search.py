@@ -6,6 +6,7 @@ from embact import cost
 from embact.activations import activation
 from embact.certify import certify
 from embact.cost import instructions
+from embact.fit.classics import CLASSICS
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import FAMILIES, candidates, choose, fit, ladder
 from embact.grid import Grid, QuantSpec
@@ -50,8 +51,8 @@ def test_auto_picks_the_cheapest_that_meets_the_limits(name, limits, spec_of):
         ("sigmoid", SIGMOID, Limits(max_bytes=100), "pwl"),
         (
             "tanh",
-            QuantSpec(Grid(2.0**-12, 0, 16), Grid(2.0**-15, 0, 16)),
-            Limits(max_bytes=1000),
+            QuantSpec(Grid(2.0**-12, 0, 16), Grid(2.0**-15, 1, 16)),  # tflm's has zero point 0
+            Limits(max_bytes=999),
             "pwl",
         ),
     ],
@@ -99,7 +100,32 @@ def test_every_family_that_misses_the_budget_is_named(refuses, monkeypatch):
     for family in set(FAMILIES) - {"lut", "pwl"}:
         monkeypatch.delitem(FAMILIES, family)
     with refuses("no kernel of sigmoid", "lut 0 codes", "pwl 0 codes"):
-        fit(asked("sigmoid", SIGMOID, Limits(0, max_bytes=0), FORM))
+        fit(asked("sigmoid", SIGMOID, Limits(0, max_bytes=0)))
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "parts"),
+    [
+        ("lut", {"terms": 2}, ["this family", "--terms with family lut", "composed, quadratic"]),
+        ("affine", {"fold": False}, ["--fold", "pwl"]),
+        ("tflm", {"segments": 4}, ["--segments"]),
+        ("auto", {"terms": 2, "minimize": "mse"}, ["no family has", "fewer of them"]),
+    ],
+)
+def test_an_option_that_a_family_does_not_have_is_refused(refuses, family, options, parts):
+    with refuses(*parts):
+        fit(asked("sigmoid", SIGMOID, options=Options(**options)), family)
+
+
+def test_an_option_keeps_auto_to_the_families_that_have_it():
+    found = list(candidates(asked("sigmoid", SIGMOID, options=Options(terms=2))))
+    assert {one.family for one in found} == {"quadratic", "shift_pwl"}
+
+
+def test_auto_leaves_the_classics_out():
+    families = {one.family for one in candidates(asked("sigmoid", SIGMOID, Limits(255)))}
+    assert families.isdisjoint(CLASSICS)
+    assert {one.family for one in candidates(asked("sigmoid", SIGMOID), "plan")} == {"plan"}
 
 
 def test_a_family_that_cannot_meet_the_budget_is_named(refuses):
@@ -117,7 +143,7 @@ def test_a_family_that_does_not_apply_says_so(refuses, family, spec):
 
 
 def test_unknown_family_names_the_nearest(refuses):
-    with refuses("unknown family", "'pwll'", "nearest: pwl", "affine, auto"):
+    with refuses("unknown family", "'pwll'", "nearest: pwl", "auto"):
         fit(asked("relu", SAME), "pwll")
 
 

@@ -76,7 +76,7 @@ def _over(problems: Iterable[Problem], family: str) -> Iterator[Fit]:
     """Yield the certified candidates of all problems, equal kernels once."""
     seen: set[str] = set()
     for problem in problems:
-        for name in _families(family, problem.options):
+        for name in families_of(family, problem.options):
             for candidate in FAMILIES[name](problem):
                 if candidate.kernel.digest not in seen:
                     seen.add(candidate.kernel.digest)
@@ -86,8 +86,11 @@ def _over(problems: Iterable[Problem], family: str) -> Iterator[Fit]:
                     yield Fit(problem, name, candidate, proved)
 
 
-def _families(family: str, options: Options) -> list[str]:
-    """Return the families that a name stands for, given what is fixed about the form."""
+def families_of(family: str, options: Options) -> list[str]:
+    """Return the families that a name stands for, given what is fixed about the form.
+
+    Raises EmbactError for an unknown family and for options that it does not know.
+    """
     if family != AUTO and family not in FAMILIES:
         raise unknown_name("family", family, (*FAMILIES, AUTO))
     fixed = {
@@ -102,8 +105,9 @@ def _families(family: str, options: Options) -> list[str]:
     if not able or (family != AUTO and family not in able):
         listed = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(fixed))
         raise EmbactError(
-            f"options about the form that {'no' if family == AUTO else 'this'} family has",
-            got=f"{listed} with family {family}",
+            "options about the form that "
+            + ("no family has" if family == AUTO else f"family {family} lacks"),
+            got=listed,
             allowed=", ".join(able) or "fewer of them",
         )
     return able if family == AUTO else [family]

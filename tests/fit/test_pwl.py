@@ -3,9 +3,9 @@ import pytest
 
 from embact.activations import activation
 from embact.certify import ideal
-from embact.fit.line import Form, segments
+from embact.fit.line import Form, Intervals, segments
 from embact.fit.problem import Limits, Options, Problem
-from embact.fit.pwl import pwl
+from embact.fit.pwl import fewest, pwl
 from embact.grid import Grid, QuantSpec, grid_of_range
 from embact.ir import INT32_MAX, INT32_MIN
 
@@ -138,3 +138,26 @@ def test_two_segments_need_no_table():
     assert len(candidate.segments) == 2
     assert candidate.kernel.table_bytes == 0
     check(act, spec, limits, candidate)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"), [("sigmoid", {1: 51, 2: 37, 4: 27}), ("tanh", {1: 73, 2: 52, 4: 38})]
+)
+def test_int16_over_the_positive_half_has_the_provably_least_number_of_segments(name, counts):
+    spec = QuantSpec(Grid(2.0**-12, 0, 16), Grid(2.0**-15, 0, 16))
+    for budget, least in counts.items():
+        whole = Problem(activation(name), spec, Limits(budget)).bounds()
+        half = Intervals(*(values[1 << 15 :] for values in (whole.x, whole.low, whole.high)))
+        found = fewest(half, 16)
+        assert found is not None
+        assert len(found.runs) == least
+
+
+@pytest.mark.parametrize(("slope_bits", "least"), [(8, 4), (16, 4)])
+def test_folding_halves_the_segments_of_a_sigmoid(slope_bits, least):
+    options = Options(slope_bits=slope_bits, fold=True, lookup="compare")
+    problem = Problem(activation("sigmoid"), quantisation("sigmoid", 8), Limits(1), options)
+    (one,) = pwl(problem)
+    assert one.parameters["segments"] == least
+    off = np.abs(one.kernel.outputs - problem.truth.codes)
+    assert int(off.max()) <= 1

@@ -106,7 +106,7 @@ def test_every_family_that_misses_the_budget_is_named(refuses, monkeypatch):
 @pytest.mark.parametrize(
     ("family", "options", "parts"),
     [
-        ("lut", {"terms": 2}, ["this family", "--terms with family lut", "composed, quadratic"]),
+        ("lut", {"terms": 2}, ["family lut lacks", "got --terms", "shift_pwl"]),
         ("affine", {"fold": False}, ["--fold", "pwl"]),
         ("tflm", {"segments": 4}, ["--segments"]),
         ("auto", {"terms": 2, "minimize": "mse"}, ["no family has", "fewer of them"]),

@@ -18,31 +18,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embact.errors import EmbactError
+from embact.fit.fixed_point import Format, format_of, rescaled
 from embact.fit.fold import magnitude
 from embact.fit.problem import Candidate
-from embact.ir import (
-    Node,
-    Op,
-    add,
-    const,
-    mul,
-    mulh,
-    named,
-    saturate,
-    select_less,
-    shl,
-    shr,
-    sub,
-    x,
-)
+from embact.ir import Node, Op, add, const, mul, mulh, named, select_less, shl, shr, sub, x
 from embact.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -61,8 +46,9 @@ LINES: dict[str, tuple[tuple[float, int, float], ...]] = {
 """(from which |x|, shift, intercept): sigmoid(|x|) ~= |x| / 2**shift + intercept; 31: no slope."""
 
 CRI_DEPTH = {1: 0.30895, 2: 0.28094, 3: 0.2659}
-"""The interpolation depth by the number of recursions: within 0.001 of the one with the least
-largest error on [-8, 8]; these have 0.0378, 0.0245 and 0.0206."""
+"""The interpolation depth by the number of recursions. The largest errors on [-8, 8] are then the
+published 0.0378, 0.0245 and 0.0206; the depths for which they are least are 0.3092, 0.2811 and
+0.2659 (and 0.2639 for four recursions)."""
 
 GELU_A, GELU_B = 0.2888, 1.769
 """erf(z) ~= 1 - a (b - z)**2 for 0 <= z <= b, and 1 beyond."""
@@ -148,109 +134,7 @@ def reference(name: str, activation: str) -> Callable[[Reals], Reals] | None:
     return sigmoid if activation == "sigmoid" else None
 
 
-# Fixed-point arithmetic
-
-
-@dataclass(frozen=True)
-class _Format:
-    """How a classic computes on some grids.
-
-    bits: fraction bits. width: of the output, to which multipliers are precise. u: the magnitude,
-    at most reach. scale: the real value of u = 1. steps: how many halvings matter to the output.
-    """
-
-    bits: int
-    width: int
-    u: Node
-    reach: int
-    scale: float
-    steps: int
-
-    def fixed(self, real: float) -> int:
-        """Return the nearest number of the format."""
-        return round(math.ldexp(real, self.bits))
-
-    def first(self, real: float) -> Node:
-        """Return the least magnitude that stands for ``real`` or more."""
-        code = math.ceil(Fraction(real) / Fraction(self.scale))
-        return const(min(code, self.reach + 1))
-
-    def value(self, factor: float, limit: int) -> Node:
-        """Return min(factor * u * scale, limit) in the format; limit <= 2**27."""
-        real = min(math.ldexp(factor * self.scale, self.bits), float(limit))
-        most = self.reach
-        if real * most >= 1 << 28:
-            most = min(most, math.ceil(limit / real))
-        product, shift = _times(_least(self.u, most), most, real, self.width)
-        return named(_least(shr(product, shift), limit), "magnitude_q")
-
-    def square(self, w: Node, most: float) -> Node:
-        """Return w**2; most: the largest real w, below 2."""
-        if math.ldexp(most, self.bits) ** 2 < 1 << 31:
-            return shr(mul(w, w), self.bits)
-        wide = shl(w, 30 - self.bits)
-        return shr(mulh(wide, wide), 28 - self.bits)
-
-    def halved(self, v: Node, times: Node) -> Node:
-        """Return v / 2**times, times in 0..steps - 1, by a shift for each bit of times."""
-        step = self.steps // 2
-        while step:
-            bit = Node(Op.AND, (times, const(step)))
-            v = select_less(bit, const(1), v, shr(v, step))
-            step //= 2
-        return v
-
-
-def _least(a: Node, limit: int) -> Node:
-    return Node(Op.MIN, (a, const(limit)))
-
-
-def _times(a: Node, most: int, real: float, width: int) -> tuple[Node, int]:
-    """Return (product, shift): a * real ~= product / 2**shift, relatively to 2**-(width + 3).
-
-    |a| <= most < 2**31, real > 0 and most * real < 2**28; the product fits int32. It is a 32-bit
-    one if that is as precise, else MULH.
-    """
-    if most * real < 2.0**-10:
-        return const(0), 0
-    shift = min(31, 30 - math.frexp(most * real)[1])
-    factor = round(math.ldexp(real, shift))
-    while shift > 0 and factor and factor % 2 == 0:
-        factor, shift = factor // 2, shift - 1
-    if abs(math.ldexp(factor, -shift) / real - 1.0) <= 2.0 ** -(width + 3):
-        power = factor > 0 and factor & (factor - 1) == 0
-        return shl(a, factor.bit_length() - 1) if power else mul(a, const(factor)), shift
-    up = 31 - most.bit_length()
-    exponent = math.frexp(math.ldexp(real, 32 - up))[1]
-    shift = min(31, 30 - exponent)
-    factor = round(math.ldexp(real, 32 - up + shift))
-    return mulh(shl(a, up), const(factor)), shift
-
-
-def _rescaled(a: Node, most: int, real: float, spec: QuantSpec) -> Node | None:
-    """Return the code of a * real output steps; None if that does not fit int32."""
-    grid = spec.output
-    if most * real >= 1 << 28:
-        return None
-    product, shift = _times(a, most, real, grid.bits)
-    half = (1 << shift) >> 1
-    if (abs(grid.zero_point) + 1) << shift < 1 << 30:
-        code = shr(add(product, const((grid.zero_point << shift) + half)), shift)
-    else:
-        code = add(shr(add(product, const(half)), shift), const(grid.zero_point))
-    return saturate(code, grid.bits)
-
-
 # The kernels
-
-
-def _format(spec: QuantSpec, u: Node, reach: int, peak: float) -> _Format:
-    """Return the format for an activation whose largest value is ``peak`` output steps."""
-    steps = 2
-    while steps < 32 and 2.0**steps < 4.0 * peak:
-        steps *= 2
-    bits = 14 if peak <= 1 << 10 else 22
-    return _Format(bits, spec.output.bits, u, reach, spec.input.scale, steps)
 
 
 def _reach(spec: QuantSpec) -> int:
@@ -258,7 +142,7 @@ def _reach(spec: QuantSpec) -> int:
     return max(zero - spec.input.code_min, spec.input.code_max - zero)
 
 
-def _lines_half(lines: tuple[tuple[float, int, float], ...], f: _Format) -> Node:
+def _lines_half(lines: tuple[tuple[float, int, float], ...], f: Format) -> Node:
     t = f.value(1.0, f.fixed(lines[-1][0]))
     (_, shift, intercept), *others = lines
     y = add(shr(t, shift), const(f.fixed(intercept)))
@@ -268,14 +152,14 @@ def _lines_half(lines: tuple[tuple[float, int, float], ...], f: _Format) -> Node
     return y
 
 
-def _alippi_half(f: _Format) -> Node:
+def _alippi_half(f: Format) -> Node:
     t = f.value(1.0, (f.steps << f.bits) - 1)
     fraction = Node(Op.AND, (t, const(f.fixed(1.0) - 1)))
     small = f.halved(sub(const(f.fixed(0.5)), shr(fraction, 2)), shr(t, f.bits))
     return sub(const(f.fixed(1.0)), small)
 
 
-def _cri_half(recursions: int, f: _Format) -> Node:
+def _cri_half(recursions: int, f: Format) -> Node:
     depth = CRI_DEPTH[recursions]
     low, line = const(0), sub(const(f.fixed(0.5)), shr(f.value(1.0, f.fixed(8.0)), 2))
     for _ in range(recursions + 1):
@@ -285,12 +169,12 @@ def _cri_half(recursions: int, f: _Format) -> Node:
     return sub(const(f.fixed(1.0)), low)
 
 
-def _zhang_half(f: _Format) -> Node:
+def _zhang_half(f: Format) -> Node:
     w = sub(const(f.fixed(1.0)), shr(f.value(1.0, f.fixed(4.0)), 2))
     return sub(const(f.fixed(1.0)), shr(f.square(w, 1.0), 1))
 
 
-HALVES: dict[str, Callable[[_Format], Node]] = {
+HALVES: dict[str, Callable[[Format], Node]] = {
     **{name: partial(_lines_half, lines) for name, lines in LINES.items()},
     "alippi": _alippi_half,
     **{f"cri{q}": partial(_cri_half, q) for q in CRI_DEPTH},
@@ -302,7 +186,7 @@ HALVES: dict[str, Callable[[_Format], Node]] = {
 def _sigmoid(name: str, problem: Problem) -> tuple[Node | None, int]:
     """Return the node of the output code and the format's fraction bits."""
     spec, zero = problem.spec, const(problem.spec.input.zero_point)
-    f = _format(spec, magnitude(spec.input.zero_point), _reach(spec), 1.0 / spec.output.scale)
+    f = format_of(spec, magnitude(spec.input.zero_point), _reach(spec), 1.0 / spec.output.scale)
     if problem.activation.name == "tanh":
         f = dataclasses.replace(f, scale=2.0 * f.scale)
     one, half = const(f.fixed(1.0)), HALVES[name](f)
@@ -311,14 +195,14 @@ def _sigmoid(name: str, problem: Problem) -> tuple[Node | None, int]:
         y = select_less(x(), zero, sub(const(0), positive), positive)
     else:
         y = select_less(x(), zero, sub(one, half), half)
-    return _rescaled(y, f.fixed(1.0), math.ldexp(1.0 / spec.output.scale, -f.bits), spec), f.bits
+    return rescaled(y, f.fixed(1.0), math.ldexp(1.0 / spec.output.scale, -f.bits), spec), f.bits
 
 
 def _i_gelu(problem: Problem) -> tuple[Node | None, int]:
     """Return x times (1 + L)/2 or (1 - L)/2; the roots of a and 2 are in the format's scale."""
     spec, zero = problem.spec, const(problem.spec.input.zero_point)
     reach, ratio = _reach(spec), spec.input.scale / spec.output.scale
-    f = _format(spec, magnitude(spec.input.zero_point), reach, reach * ratio)
+    f = format_of(spec, magnitude(spec.input.zero_point), reach, reach * ratio)
     root = math.sqrt(GELU_A)
     end = f.fixed(root * GELU_B)
     square = f.square(sub(const(end), f.value(root / math.sqrt(2.0), end)), root * GELU_B)
@@ -329,21 +213,21 @@ def _i_gelu(problem: Problem) -> tuple[Node | None, int]:
     else:
         up, more = 30 - reach.bit_length(), 29 - bits
         product, bits = mulh(shl(distance, up), shl(gate, more)), bits + up + more - 32
-    return _rescaled(product, reach << (bits + 1), math.ldexp(ratio / 2.0, -bits), spec), f.bits
+    return rescaled(product, reach << (bits + 1), math.ldexp(ratio / 2.0, -bits), spec), f.bits
 
 
 def _i_exp(problem: Problem) -> tuple[Node | None, int]:
     """Return ((w**2 + c/a') >> z) a' with a' = a ln(2)**2 and w = b/ln(2) - fraction."""
     spec, zero = problem.spec, problem.spec.input.zero_point
     below = named(Node(Op.MAX, (sub(const(zero), x()), const(0))), "magnitude")
-    f = _format(spec, below, zero - spec.input.code_min, 1.0 / spec.output.scale)
+    f = format_of(spec, below, zero - spec.input.code_min, 1.0 / spec.output.scale)
     t = f.value(1.0 / math.log(2.0), (f.steps << f.bits) - 1)
     fraction = Node(Op.AND, (t, const(f.fixed(1.0) - 1)))
     unit, start = EXP_A * math.log(2.0) ** 2, EXP_B / math.log(2.0)
     square = f.square(sub(const(f.fixed(start)), fraction), start)
     power = f.halved(add(square, const(f.fixed(EXP_C / unit))), shr(t, f.bits))
     step = math.ldexp(unit / spec.output.scale, -f.bits)
-    return _rescaled(power, f.fixed(6.0), step, spec), f.bits
+    return rescaled(power, f.fixed(6.0), step, spec), f.bits
 
 
 def classic(name: str, problem: Problem) -> Iterator[Candidate]:

@@ -44,12 +44,20 @@ def composed(problem: Problem) -> Iterator[Candidate]:
     options = problem.options
     if options.continuous or options.minimize == "mse":
         return
-    wide = dataclasses.replace(options, slope_bits=options.slope_bits or 16)
     for view in gate_views(problem):
-        if options.terms is None:
-            yield from pwl.of_view(dataclasses.replace(problem, options=wide), view)
-        if options.slope_bits is None and options.lookup is None and options.shifts == "common":
-            yield from shift_pwl.of_view(problem, view)
+        for gated in _of_view(problem, view):
+            # the segments are the gate's, and those of a record are the kernel's
+            yield dataclasses.replace(gated, segments=())
+
+
+def _of_view(problem: Problem, view: View) -> Iterator[Candidate]:
+    """Yield the kernels of one view of the gate."""
+    options = problem.options
+    if options.terms is None:
+        wide = dataclasses.replace(options, slope_bits=options.slope_bits or 16)
+        yield from pwl.of_view(dataclasses.replace(problem, options=wide), view)
+    if options.slope_bits is None and options.lookup is None and options.shifts == "common":
+        yield from shift_pwl.of_view(problem, view)
 
 
 def gate_views(problem: Problem) -> list[View]:

@@ -41,7 +41,7 @@ LIMIT = (1 << 30) - 1
 """Largest magnitude of a * q + b * v + c on a piece's inputs: what unfolds it stays in int32."""
 SAMPLES = 512
 """A long run is tested on so many of its inputs first."""
-PATIENCE = 1 << 19
+PATIENCE = 1 << 21
 """What may be spent on one run: 1000 and an input for each a."""
 
 
@@ -274,7 +274,7 @@ class Slabs:
                     below = 0, 0, -top
                 if high > top:
                     above = 0, 0, top
-                return _Demand(*(one - other for one, other in zip(below, above, strict=True)))
+                return _Demand(below[0] - above[0], below[1] - above[1], below[2] - above[2])
         return None
 
     def piece(self, i: int, j: int, a: int, b: int) -> Piece:

@@ -1,15 +1,20 @@
+import copy
+import dataclasses
 import os
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from embact import __version__, ir
-from embact.activations import activation
-from embact.certify import stated
-from embact.emit.header import emit_header, functions_in
+from embact.activations import CATALOGUE, activation
+from embact.certify import Histogram, stated
+from embact.emit.header import _harmless, emit_header, functions_in
+from embact.expression import user_activation
 from embact.fit.problem import Limits, Options, Problem
+from embact.fit.record import Fit
 from embact.fit.search import fit
 from embact.grid import Grid, QuantSpec
 from embact.kernel import Kernel
@@ -119,18 +124,39 @@ def test_emitting_again_gives_the_same_bytes(fits, everything):
     assert emit_header({f"embact_{name}": one for name, one in fits.items()}) == everything
 
 
+@pytest.mark.parametrize("define", [(), ("-DEMBACT_NO_MULTIPLY",)])
 @pytest.mark.parametrize("standard", STANDARDS)
-def test_header_compiles_without_a_warning(standard, compilers, compile_only, everything):
-    flags = (*STRICT, standard, "-O2")
+def test_header_compiles_without_a_warning(standard, define, compilers, compile_only, everything):
+    flags = (*STRICT, standard, "-O2", *define)
     for name, compiler in compilers.items():
         source = '#include "kernels.h"\nint unused;\n'
         assert compile_only(compiler, flags, source, kernels=everything) == (0, ""), name
 
 
-def test_header_compiles_as_cpp17(compilers, compile_only, everything):
+@pytest.mark.parametrize("define", [(), ("-DEMBACT_NO_MULTIPLY",)])
+def test_header_compiles_as_cpp17(define, compilers, compile_only, everything):
     for name, compiler in compilers.items():
         source = '#include "kernels.h"\n'
-        assert compile_only(compiler, CPP, source, kernels=everything) == (0, ""), name
+        flags = (*CPP, "-Wconversion", "-Wshadow", "-Wpedantic", *define)
+        assert compile_only(compiler, flags, source, kernels=everything) == (0, ""), name
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        ("((int32_t)((uint32_t)(a) << (n)))", "(int32_t)((uint32_t)(a) << (n) >> 1)"),
+        ("((int32_t)-1 >> 1)", "((int32_t)-1 / 2)"),
+    ],
+)
+def test_a_compiler_that_shifts_otherwise_is_refused(right, wrong, compilers, compile_only, fits):
+    text = emit_header({"f": fits["tanh_interp_s16"]})
+    assert text.count(right) == 1
+    for compiler in compilers.values():
+        assert compile_only(compiler, STRICT, '#include "f.h"\n', f=text) == (0, "")
+        status, said = compile_only(
+            compiler, STRICT, '#include "f.h"\n', f=text.replace(right, wrong)
+        )
+        assert (status != 0, "embact_needs_" in said) == (True, True)
 
 
 def test_a_warning_would_fail_the_build(compilers, compile_only, everything):
@@ -229,11 +255,90 @@ def test_comment_gives_the_command_as_a_shell_takes_it(fits):
     assert joined == (
         "embact fit swish --param beta=1.5 --in-dtype int8 --out-dtype int16 "
         "--in-scale 0.0625 --in-zero-point -7 --out-scale 0.000244140625 --out-zero-point 0 "
-        "--family lut --max-error 1"
+        "--family lut --max-error 1 --objective instructions"
     )
-    assert fits["sigmoid_pwl_s8"].command.endswith(
-        "--family pwl --max-error 1 --slope-bits 8 --no-fold --lookup compare"
-    )
+    assert fits["sigmoid_pwl_s8"].command.endswith(" --slope-bits 8 --no-fold --lookup compare")
+
+
+def test_comment_says_which_truth_it_is_only_if_no_oracle_decides():
+    spec = QuantSpec(S8, Grid(1 / 128, 0, 8))
+    ours = user_activation(np.arctan, name="ours")
+    for act, said in ((activation("tanh"), []), (ours, [" * truth   float64, not oracle-checked"])):
+        text = emit_header({"f": fit(Problem(act, spec), "lut")})
+        assert [line for line in text.split("\n") if "truth" in line] == said
+
+
+def test_comment_gives_the_errors_that_a_histogram_weighs():
+    counts = [int(abs(code) <= 1) * (3 + code) for code in range(-128, 128)]  # 2, 3, 4
+    spec = QuantSpec(S8, Grid(1 / 128, 0, 8))
+    limits = Limits(max_error=2, on_support=True)
+    problem = Problem(activation("tanh"), spec, limits, histogram=Histogram(tuple(counts)))
+    one = fit(problem, "pwl")
+    off = np.abs(one.kernel.outputs - problem.truth.lsb)[127:130]
+    codes_off = int(np.abs(one.kernel.outputs - problem.truth.codes)[127:130].max())
+    mean = (2 * off[0] + 3 * off[1] + 4 * off[2]) / 9
+    assert (
+        f" * mean    error {mean:.4f} lsb over the histogram, at most {codes_off} "
+        f"{'code' if codes_off == 1 else 'codes'} on its 3 inputs\n"
+    ) in emit_header({"f": one})
+    plain = dataclasses.replace(one, problem=dataclasses.replace(problem, histogram=None))
+    assert " * mean " not in emit_header({"f": plain})
+
+
+HOSTILE = [
+    "*/ int stolen; /*",
+    "/* nested",
+    "x**/2",
+    "/*/",
+    "ends in a splice \\",
+    "ends in a splice ??/",
+    "??/??/",
+    "???/",
+    "two\nlines",
+    "carriage\rreturn",
+    "vertical\vtab\f",
+    "separators \u2028 \x85 \x00",
+    "naïve",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_formula_or_command_leaves_its_comment(text, fits, compilers, compile_only, monkeypatch):
+    one = fits["sigmoid_pwl_s8"]
+    honest = emit_header({"f": one}).split("\n")
+    evil = copy.copy(activation("sigmoid"))
+    object.__setattr__(evil, "formula", text)  # past what Activation checks
+    monkeypatch.setattr(Fit, "command", f"embact fit {text} --family {text}")
+    header = emit_header({"f": dataclasses.replace(one, problem=replaced(one, evil))})
+    assert header.isascii()
+    lines = header.split("\n")
+    changed = [line for line in lines if line not in honest]
+    assert len(changed) == 3
+    for line in changed:
+        assert re.match(r" \* (sigmoid:|command embact fit|    --family) ", line)
+        assert not re.search(r"\*/|/\*|\?\?|\\(?!$)", line)
+    assert [line for line in changed if line.endswith("\\")] == changed[1:2]  # the shell's
+    assert lines[lines.index(changed[2]) + 1].startswith(" * digest")
+    for compiler in compilers.values():
+        assert compile_only(compiler, STRICT, '#include "f.h"\n', f=header) == (0, "")
+
+
+def replaced(one, act):
+    return dataclasses.replace(one.problem, activation=act)
+
+
+def test_a_comment_that_is_closed_early_would_not_compile(compilers, compile_only, fits):
+    text = emit_header({"f": fits["sigmoid_pwl_s8"]})
+    bad = text.replace("1/(1 + exp(-x))", "1/(1 + exp(-x)) */ no declaration /*")
+    assert bad != text
+    for compiler in compilers.values():
+        assert compile_only(compiler, STRICT, '#include "f.h"\n', f=bad)[0] != 0
+
+
+def test_formulas_of_the_catalogue_and_of_users_are_not_changed():
+    formulas = [activation(name).formula for name in CATALOGUE]
+    formulas += ["x*x/(1+x**2)", "where(x<=0,x,-x)/2"]
+    assert [_harmless(formula) for formula in formulas] == formulas
 
 
 def test_comment_says_how_many_bytes_each_table_takes(fits):
@@ -249,13 +354,13 @@ def test_lines_are_short_and_ascii(everything):
 
 
 def test_functions_in_a_header_are_found_by_their_widths(fits, everything):
-    for bits, out_bits, names in (
-        (8, 8, ["sigmoid_lut_s8", "relu_affine_s8", "sigmoid_pwl_s8"]),
-        (16, 16, ["leaky_relu_affine_s16"]),
-        (16, 8, ["tanh_pwl_s16_s8"]),
-        (8, 16, ["swish_lut_s8_s16"]),
-    ):
-        assert functions_in(everything, bits, out_bits) == [f"embact_{name}" for name in names]
+    for bits, out_bits in ((8, 8), (16, 16), (16, 8), (8, 16)):
+        names = [
+            f"embact_{name}"
+            for name, one in fits.items()
+            if (one.spec.input.bits, one.spec.output.bits) == (bits, out_bits)
+        ]
+        assert functions_in(everything, bits, out_bits) == names != []
 
 
 def test_table_of_the_smallest_int32_is_a_valid_literal(fit_of, compilers, compile_only):

@@ -7,9 +7,10 @@ import pytest
 
 from embact.activations import CATALOGUE, activation
 from embact.certify import Histogram, certify
-from embact.fit import interp as module
+from embact.fit import knots as module
 from embact.fit.fold import fold
-from embact.fit.interp import Form, cell_count, forms, interp, knot_count, knots
+from embact.fit.interp import forms, interp
+from embact.fit.knots import Form, cell_count, knot_count, knots
 from embact.fit.line import FREE, Intervals
 from embact.fit.problem import Limits, Options, Problem
 from embact.grid import Grid, QuantSpec
@@ -204,6 +205,16 @@ def test_no_wider_cells_serve():
     whole, half = problem.bounds(), fold(problem).bounds
     for bounds, k in itertools.product((whole, half), range(9, 16)):
         assert [knots(bounds, form) for form in forms(bounds, k, 16)] in ([None], [None, None])
+
+
+def test_int8_knots_are_also_tried_as_whole_codes():
+    problem = problem_of("tanh", QuantSpec(Grid(0.194, -43, 8), Grid(0.109, -128, 8)), 3, fold=True)
+    bounds = fold(problem).bounds
+    (found, _), *_ = proved(problem)
+    assert (found.kernel.table_bytes, found.parameters["fraction_bits"]) == (7, 0)
+    finer = [form for form in forms(bounds, 5, 8) if form.fraction_bits > 0]
+    assert len(finer) == 2
+    assert [knots(bounds, form) for form in finer] == [None, None]
 
 
 # Options

@@ -21,6 +21,22 @@ typedef char embact_needs_arithmetic_right_shift[((int32_t)-1 >> 1) == -1 ? 1 : 
 /* Likewise where the conversion of an unsigned number back to int32_t does not wrap. */
 typedef char embact_needs_wrapping_conversion[EMBACT_SHL(-1, 4) == -16 ? 1 : -1];
 
+/*
+ * Define EMBACT_NO_MULTIPLY before including where a multiplication is slow or a library call:
+ * compilers merge shifts of one number into a product unless these are hidden from them. The loops
+ * are then not vectorised.
+ */
+#if defined(EMBACT_NO_MULTIPLY) && defined(__GNUC__)
+static inline int32_t EMBACT_shl(int32_t a, int32_t n)
+{
+    int32_t shifted = EMBACT_SHL(a, n);
+    __asm__("" : "+r"(shifted));
+    return shifted;
+}
+#undef EMBACT_SHL
+#define EMBACT_SHL(a, n) EMBACT_shl((a), (n))
+#endif
+
 /* Define before including to place the constant tables, e.g. __attribute__((section(".dtcm"))). */
 #ifndef EMBACT_TABLE_SECTION
 #define EMBACT_TABLE_SECTION

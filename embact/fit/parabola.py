@@ -12,8 +12,6 @@ exactly, so each input leaves a slab of (a, b, c), and a run is refused only whe
 - for a fixed a two demands leave no b: without b, they demand something of a alone;
 - where two demands leave b only what is not in its set, they do so for all a near to this one.
 
-Every part of a run that is served is served, so greedy longest extension has the fewest pieces.
-
 This module must not know activations, or how a piece is turned into nodes.
 """
 
@@ -26,11 +24,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from embact.fit.line import FREE
+from embact.fit.line import FREE, power_sums
 from embact.ir import INT32_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from embact.fit.line import Intervals
     from embact.grid import Codes
@@ -42,7 +40,7 @@ LIMIT = (1 << 30) - 1
 SAMPLES = 512
 """A long run is tested on so many of its inputs first."""
 PATIENCE = 1 << 21
-"""What may be spent on one run: 1000 and an input for each a."""
+"""What may be spent on one run: 1000 and an input for each a that is tried."""
 
 
 @dataclass(frozen=True)
@@ -78,98 +76,9 @@ def rooms(bounds: Intervals, drop: int, room: int) -> tuple[int, int]:
     return room // max(1, widest * widest >> drop), room // widest
 
 
-# How few pieces
-
-
-def reach(bounds: Intervals, drop: int, at_most: int) -> tuple[int, ...] | None:
-    """Return how far pieces with real coefficients reach, or None if more than at_most are needed.
-
-    From input reach[k] on k pieces may serve the rest, from no earlier one they do, so the last is
-    0. The coefficients are multiples of 2**-24 in a range that contains every other set's.
-    """
-    a, b = rooms(bounds, drop, LIMIT << FINEST)
-    sets = range(-a, a + 1), range(-b, b + 1)
-    limits = LIMIT << FINEST, INT32_MAX << FINEST
-    slabs = Slabs(bounds, Coefficients(drop, FINEST, *sets, *limits, real=True))
-    starts, guess, near = [bounds.x.size], bounds.x.size, (0, 0)
-
-    def run(length: int) -> tuple[int, int]:
-        return starts[-1] - length, starts[-1]
-
-    while starts[-1] > 0:
-        longest = _longest(slabs, run, (0, starts[-1]), guess, near)
-        if longest is None or len(starts) > at_most:
-            return None
-        guess, near = longest
-        starts.append(starts[-1] - guess)
-    return tuple(starts)
-
-
-def cover(
-    bounds: Intervals, reach: Sequence[int], form: Coefficients, at_most: int
-) -> list[Piece] | None:
-    """Return the fewest pieces that serve every input, or None if they are more than at_most.
-
-    reach: of the same bounds; it tells early that too many are needed. The pieces are the fewest
-    unless ``Slabs.serve`` gave up on a run.
-    """
-    slabs, pieces = Slabs(bounds, form), []
-    size, start, guess, near = bounds.x.size, 0, 1, (0, 0)
-
-    def run(length: int) -> tuple[int, int]:
-        return start, start + length
-
-    for left in reversed(range(at_most)):
-        least = max(reach[min(left, len(reach) - 1)] - start, 0)
-        longest = _longest(slabs, run, (least, size - start), guess, near)
-        if longest is None:
-            return None
-        guess, near = longest
-        pieces.append(slabs.piece(start, start + guess, *near))
-        start += guess
-        if start == size:
-            return pieces
-    return None
-
-
-def _longest(
-    slabs: Slabs,
-    run: Callable[[int], tuple[int, int]],
-    ends: tuple[int, int],
-    guess: int,
-    near: tuple[int, int],
-) -> tuple[int, tuple[int, int]] | None:
-    """Return (length, (a, b)) of the longest run that is served; None if it is 0 or too short.
-
-    run: the inputs of a length, among them those of any shorter one. ends: least and most length.
-    """
-
-    def served(length: int) -> bool:
-        nonlocal near
-        found = slabs.serve(*run(length), near)
-        near = near if found is None else found
-        return found is not None
-
-    least, most = ends
-    if least and not served(least):
-        return None
-    good, bad, step = least, most + 1, guess
-    while good < most:
-        length = min(good + step, most)
-        if not served(length):
-            bad = length
-            break
-        good, step = length, 2 * step
-    while bad - good > 1:
-        middle = (good + bad) // 2
-        if served(middle):
-            good = middle
-        else:
-            bad = middle
-    return (good, near) if good else None
-
-
-# Which coefficients serve a run
+def powers(top: int, terms: int) -> list[int]:
+    """Return every sum of so many signed powers of two or 0 that is at most top, ascending."""
+    return [int(one) for one in power_sums(31, terms) if abs(one) <= top]
 
 
 class _Demand(NamedTuple):

@@ -3,8 +3,8 @@
     h(v) = (a[i] * q + b[i] * v + c[i]) >> shift,  q = (v * v) >> drop
 
 v is the input code, or its magnitude where a symmetry folds the domain, limited to where the
-activation has not become constant if that saves a piece. What real coefficients do not serve no
-shift does: that bounds the number of pieces from below, and ``parabola`` finds the fewest.
+activation has not become constant if that saves a piece. ``quadratic_pieces`` finds the fewest
+pieces, ``parabola`` their coefficients.
 
 SQNL (Wuraola & Patel 2018) is the case of one piece for each side. This module must not know C or
 costs.
@@ -15,17 +15,17 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, reduce
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embact.fit.fold import fold, plain
-from embact.fit.line import Intervals, power_sums
 from embact.fit.lookup import by_segment, signed_powers
-from embact.fit.parabola import FINEST, LIMIT, SAMPLES, Coefficients, Slabs, cover, reach, rooms
+from embact.fit.parabola import FINEST, LIMIT, SAMPLES, Coefficients, Slabs, powers, rooms
 from embact.fit.problem import Candidate
+from embact.fit.quadratic_pieces import cover, limited, ranges, reach
 from embact.ir import Node, add, clamp, const, mul, named, select_less, shl, shr, sub, x
 from embact.kernel import Kernel
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from embact.fit.fold import View
+    from embact.fit.line import Intervals
     from embact.fit.parabola import Piece
     from embact.fit.problem import Problem
 
@@ -47,7 +48,7 @@ WIDEST = 46340
 class Plan:
     """What v is, which outputs each v may give, and how few pieces real coefficients need.
 
-    v: its node; neither it nor v * v overflows on any input. reach: as for ``parabola.reach``.
+    v: its node; neither it nor v * v overflows on any input. reach: what ``reach`` returns.
     """
 
     bounds: Intervals
@@ -93,13 +94,13 @@ def quadratic(problem: Problem) -> Iterator[Candidate]:
     if options.fold is not False and (half := fold(problem)):
         views.append(half)
     for view in views:
-        yield from search(problem, view)
+        yield from search(problem, view, range(min(options.terms or 2, 2) + 1))
 
 
-def _fewest(problem: Problem, view: View) -> Iterator[Candidate]:
-    """Yield for each kind of coefficients the kernel with the fewest pieces."""
+def _fewest(problem: Problem, view: View, kinds: range) -> Iterator[Candidate]:
+    """Yield for each kind of coefficients (terms, as above) the kernel with the fewest pieces."""
     centred, plan, leaves = _centred(problem, view), _plan(view, PIECES), LEAVES
-    for terms in _kinds(problem):
+    for terms in kinds:
         if terms == 1 and centred is not view:
             plan = _plan(centred, LEAVES)
         if found := _pieces(problem, plan, terms, leaves if terms else PIECES):
@@ -107,7 +108,7 @@ def _fewest(problem: Problem, view: View) -> Iterator[Candidate]:
             leaves = len(found.pieces) - 1 if terms else LEAVES
 
 
-def _least_error(problem: Problem, view: View) -> Iterator[Candidate]:
+def _least_error(problem: Problem, view: View, kinds: range) -> Iterator[Candidate]:
     """Yield for each kind the kernel of ``options.segments`` pieces for the least budget."""
     at_most = problem.options.segments or 1
 
@@ -118,12 +119,12 @@ def _least_error(problem: Problem, view: View) -> Iterator[Candidate]:
             return None
         return _plan(_centred(problem, remade) if centred else remade, at_most)
 
-    for terms in _kinds(problem):
-        bad, good, step = -1, problem.limits.max_error, 1
-        best = _pieces(problem, plan(good, centred=terms > 0), terms, at_most)
+    for terms in kinds:
+        centred, bad, good, step = terms > 0, -1, problem.limits.max_error, 1
+        best = _pieces(problem, plan(good, centred=centred), terms, at_most)
         while best and good - bad > 1:
             middle = min(bad + step, (bad + good) // 2)
-            if found := _pieces(problem, plan(middle, centred=terms > 0), terms, at_most):
+            if found := _pieces(problem, plan(middle, centred=centred), terms, at_most):
                 best, good = found, middle
             else:
                 bad, step = middle, 2 * step
@@ -135,11 +136,6 @@ def _within(problem: Problem, budget: int) -> Problem:
     """Return the problem with another budget, in codes."""
     limits = dataclasses.replace(problem.limits, max_error=budget)
     return dataclasses.replace(problem, limits=limits)
-
-
-def _kinds(problem: Problem) -> range:
-    """Return how many powers of two a coefficient may be the sum of; 0: it may be any integer."""
-    return range(min(problem.options.terms or 2, 2) + 1)
 
 
 def _made(problem: Problem, view: View, terms: int, found: Curve) -> Candidate:
@@ -168,43 +164,16 @@ def _centred(problem: Problem, view: View) -> View:
 def _plan(view: View, at_most: int) -> Plan | None:
     """Return how to take v so that real coefficients need the fewest pieces, or None."""
     best = None
-    for first, last in _ranges(view):
+    for first, last in ranges(view.bounds, folded=view.folded):
         low, high = int(view.bounds.x[first]), int(view.bounds.x[last])
         widest = max(abs(low), abs(high))
         if widest > WIDEST:
             continue
-        bounds, drop = _limited(view.bounds, first, last), max(0, (widest**2).bit_length() - 16)
+        bounds, drop = limited(view.bounds, first, last), max(0, (widest**2).bit_length() - 16)
         if reached := reach(bounds, drop, at_most):
             best = Plan(bounds, clamp(view.magnitude, low, high), drop, reached)
             at_most = best.fewest - 1
     return best
-
-
-def _ranges(view: View) -> list[tuple[int, int]]:
-    """Return ranges of inputs to limit v to, as (first, last), the whole range before others.
-
-    Beyond the others all inputs may give the same outputs, or have at least one in common.
-    """
-    low, high, end = view.bounds.low, view.bounds.high, view.bounds.x.size - 1
-    changes = np.flatnonzero((np.diff(low) != 0) | (np.diff(high) != 0))
-    if not changes.size:
-        return [(0, end)]
-    left = np.maximum.accumulate(low) <= np.minimum.accumulate(high)
-    right = np.maximum.accumulate(low[::-1]) <= np.minimum.accumulate(high[::-1])
-    first, last = int(changes[0]), int(changes[-1]) + 1
-    least, most = int(np.count_nonzero(left)) - 1, end + 1 - int(np.count_nonzero(right))
-    found = [(0, end), (first, last), ((first + least) // 2, (last + most) // 2), (least, most)]
-    if view.folded:
-        found = [(0, last) for _, last in found]
-    return [(first, last) for first, last in dict.fromkeys(found) if first < last]
-
-
-def _limited(bounds: Intervals, first: int, last: int) -> Intervals:
-    """Return the inputs first..last, where the ends serve all beyond them too."""
-    low, high = bounds.low[first : last + 1].copy(), bounds.high[first : last + 1].copy()
-    low[0], high[0] = bounds.low[: first + 1].max(), bounds.high[: first + 1].min()
-    low[-1], high[-1] = bounds.low[last:].max(), bounds.high[last:].min()
-    return Intervals(bounds.x[first : last + 1], low, high)
 
 
 # Which coefficients
@@ -241,7 +210,7 @@ def _shifts(plan: Plan, terms: int, at_most: int, finest: int) -> Curve | None:
     """Return coefficients that are sums of so many powers of two, in each piece the fewest."""
     room = LIMIT >> 1  # of each product and of c: any partial sum of a leaf fits int32
     tops = rooms(plan.bounds, plan.drop, room)
-    a, b = ([_powers(top, count) for count in range(terms + 1)] for top in tops)
+    a, b = ([powers(top, count) for count in range(terms + 1)] for top in tops)
 
     def form(shift: int, i: int, k: int) -> Coefficients:
         return Coefficients(plan.drop, shift, a[i], b[k], offset_limit=room)
@@ -264,11 +233,6 @@ def _first(plan: Plan, forms: list[Coefficients], at_most: int) -> Curve | None:
         if pieces := cover(plan.bounds, plan.reach, form, at_most):
             best, at_most = Curve(plan, form.shift, pieces), len(pieces) - 1
     return best
-
-
-def _powers(top: int, terms: int) -> list[int]:
-    """Return every sum of so many signed powers of two or 0 that is at most top, ascending."""
-    return [int(one) for one in power_sums(31, terms) if abs(one) <= top]
 
 
 def _cheapest(cheap: list[Slabs], piece: Piece) -> Piece:
@@ -326,14 +290,15 @@ def _square(plan: Plan) -> Node:
 def _leaf(piece: Piece, shift: int, q: Node, v: Node) -> Node:
     """Return (a * q + b * v + c) >> shift with the powers of two that a and b share taken out."""
     shared = _shared(shift, piece.a, piece.b)
-    c = piece.c >> shared
-    terms = [(sign, shl(q, k)) for sign, k in signed_powers(piece.a >> shared)]
-    terms += [(sign, shl(v, k)) for sign, k in signed_powers(piece.b >> shared)]
-    positive = [node for sign, node in terms if sign > 0]
-    total = positive[0] if positive else const(c)
-    for node in positive[1:]:
-        total = add(total, node)
-    for sign, node in terms:
-        if sign < 0:
-            total = sub(total, node)
-    return shr(add(total, const(c)) if positive else total, shift - shared)
+    constant = const(piece.c >> shared)
+    terms = [
+        (sign, shl(basis, k))
+        for basis, factor in ((q, piece.a >> shared), (v, piece.b >> shared))
+        for sign, k in signed_powers(factor)
+    ]
+    positive, negative = ([node for one, node in terms if one == sign] for sign in (1, -1))
+    if positive:
+        total = add(reduce(sub, negative, reduce(add, positive)), constant)
+    else:
+        total = reduce(sub, negative, constant)
+    return shr(total, shift - shared)

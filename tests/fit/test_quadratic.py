@@ -1,4 +1,6 @@
+import dataclasses
 import itertools
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -9,11 +11,15 @@ from hypothesis import strategies as st
 from embact.activations import CATALOGUE, activation
 from embact.certify import Histogram, certify
 from embact.fit import quadratic as family
-from embact.fit.line import FREE
+from embact.fit.fold import plain
+from embact.fit.line import FREE, Intervals
+from embact.fit.lookup import signed_powers
+from embact.fit.parabola import LIMIT, Coefficients, Piece, Slabs, powers
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.quadratic import quadratic
+from embact.fit.quadratic_pieces import cover, reach
 from embact.grid import Grid, QuantSpec
-from embact.ir import Op, const, x
+from embact.ir import Op, const, mul, saturate, x
 from embact.kernel import Kernel
 
 fixed = settings(derandomize=True, database=None, deadline=None)
@@ -204,13 +210,13 @@ def test_a_changed_coefficient_breaks_the_budget(spec_of):
     act = activation("sigmoid")
     spec = spec_of(act)
     problem = Problem(act, spec)
-    plan = family._plan(problem, 0, 16, folded=False)
-    shift, pieces = family._products(plan, None, 16)
+    curve = family._products(family._plan(plain(problem), 16), None, 16)
     worst = []
     for change in (0, 1):
-        changed = [pieces[0], pieces[1]._replace(b=pieces[1].b + (change << shift)), *pieces[2:]]
-        curve = family._by_products(plan, changed, shift)
-        kernel = Kernel(family.saturate(curve, 8), 8, 8)
+        first, second, *others = curve.pieces
+        second = second._replace(b=second.b + (change << curve.shift))
+        changed = dataclasses.replace(curve, pieces=[first, second, *others])
+        kernel = Kernel(saturate(family._by_products(changed), 8), 8, 8)
         worst.append(certify(act, spec, kernel).max_error_codes)
     assert worst[0] <= 1 < worst[1]
 
@@ -224,47 +230,40 @@ def tiny():
     return st.tuples(st.integers(-5, 2), st.lists(interval, min_size=2, max_size=8))
 
 
-def domain_of(start, rows, drop=0):
+def bounds_of(start, rows):
     v = np.arange(start, start + len(rows))
     low = [-FREE if free == 1 else low for low, _, free in rows]
     high = [FREE if free == 2 else low + width for low, width, free in rows]
-    return family.Domain(v, (v * v) >> drop, np.array(low), np.array(high))
+    return Intervals(v, np.array(low), np.array(high))
 
 
-def served(domain, i, j, form):
+def served(bounds, i, j, form):
     """Return whether some (a, b, c) serves inputs i..j-1: each a and b in turn, in Python."""
     for a, b in itertools.product(form.a, form.b):
         low, high = -form.offset_limit, form.offset_limit
         for n in range(i, j):
-            rest = a * int(domain.q[n]) + b * int(domain.v[n])
+            v = int(bounds.x[n])
+            rest = a * ((v * v) >> form.drop) + b * v
             least, most = -form.limit, form.limit
-            if domain.low[n] != -FREE:
-                least = max(least, int(domain.low[n]) << form.shift)
-            if domain.high[n] != FREE:
-                most = min(most, ((int(domain.high[n]) + 1) << form.shift) - 1)
+            if bounds.low[n] != -FREE:
+                least = max(least, int(bounds.low[n]) << form.shift)
+            if bounds.high[n] != FREE:
+                most = min(most, ((int(bounds.high[n]) + 1) << form.shift) - 1)
             low, high = max(low, least - rest), min(high, most - rest)
         if low <= high:
             return True
     return False
 
 
-def fewest(domain, form):
+def fewest(bounds, form):
     """Return the least number of pieces by dynamic programming over all partitions, or None."""
     least = [0]
-    for j in range(1, domain.v.size + 1):
+    for j in range(1, bounds.x.size + 1):
         counts = [
-            least[i] + 1 for i in range(j) if least[i] is not None and served(domain, i, j, form)
+            least[i] + 1 for i in range(j) if least[i] is not None and served(bounds, i, j, form)
         ]
         least.append(min(counts, default=None))
     return least[-1]
-
-
-def cover(domain, form):
-    reach = family._reach(domain, domain.v.size)
-    if reach is None:
-        return None
-    plan = family.Plan(domain, x(), 0, 0, lambda curve: curve, reach)
-    return family._cover(plan, form, domain.v.size)
 
 
 SETS = [range(-4, 5), range(-1, 2), (-4, -1, 0, 2), (0,), (-8, -4, -2, -1, 0, 1, 2, 4, 8)]
@@ -280,18 +279,19 @@ SETS = [range(-4, 5), range(-1, 2), (-4, -1, 0, 2), (0,), (-8, -4, -2, -1, 0, 1,
 )
 def test_no_partition_has_fewer_pieces(rows, sets, shift, offsets, drop):
     a, b = sets
-    domain = domain_of(*rows, drop)
-    form = family.Form(shift, a, b, 1000, offsets)
-    found = cover(domain, form)
-    assert fewest(domain, form) == (None if found is None else len(found))
+    bounds = bounds_of(*rows)
+    form = Coefficients(drop, shift, a, b, 1000, offsets)
+    reached = reach(bounds, drop, bounds.x.size)
+    found = reached and cover(bounds, reached, form, bounds.x.size)
+    assert fewest(bounds, form) == (None if found is None else len(found))
     assert [one.start for one in found or ()][1:] == [one.end for one in found or ()][:-1]
     for one in found or ():
         assert one.a in a
         assert one.b in b
-        v, q = domain.v[one.start : one.end], domain.q[one.start : one.end]
-        y = (one.a * q + one.b * v + one.c) >> shift
-        assert np.all(domain.low[one.start : one.end] <= y)
-        assert np.all(y <= domain.high[one.start : one.end])
+        v = bounds.x[one.start : one.end]
+        y = (one.a * ((v * v) >> drop) + one.b * v + one.c) >> shift
+        assert np.all(bounds.low[one.start : one.end] <= y)
+        assert np.all(y <= bounds.high[one.start : one.end])
 
 
 @settings(fixed, max_examples=150)
@@ -308,31 +308,77 @@ def test_coefficients_that_serve_are_found_from_wherever_the_search_begins(
     a, b, c = planted
     v = np.arange(start, start + size)
     y = (a * v * v + b * v + c) >> shift
-    domain = family.Domain(v, v * v, y, y)
-    form = family.Form(shift, range(-9, 10), (-9, -4, 0, 1, 5, 9), 10**4, 10**4)
-    strips = family.Strips(domain, form)
-    found = strips.serve(0, size, near)
+    form = Coefficients(0, shift, range(-9, 10), (-9, -4, 0, 1, 5, 9), 10**4, 10**4)
+    slabs = Slabs(Intervals(v, y, y), form)
+    found = slabs.serve(0, size, near)
     assert found is not None
-    piece = strips.piece(0, size, *found)
+    piece = slabs.piece(0, size, *found)
     assert np.array_equal((piece.a * v * v + piece.b * v + piece.c) >> shift, y)
 
 
-def real_fit_exists(domain):
+def serving(slabs):
+    """Return for each a of a form, and each b, whether some c serves all inputs."""
+    a, b = (np.array(list(values)) for values in (slabs.form.a, slabs.form.b))
+    rest = a[:, None, None] * slabs.q + b[:, None] * slabs.v
+    low, high = (slabs.lower - rest).max(-1), (slabs.upper - rest).min(-1)
+    top = slabs.form.offset_limit
+    return np.maximum(low, -top) <= np.minimum(high, top)
+
+
+def lines(slabs, near=0):
+    """Yield for each a what the test finds, and whether it holds of the a that it is about."""
+    serves = serving(slabs)
+    for a, row in zip(slabs.form.a, serves, strict=True):
+        found = slabs._line(0, slabs.v.size, a, near)
+        if isinstance(found, int):
+            yield found, bool(row[list(slabs.form.b).index(found)])
+        else:
+            inside = [found[0] <= other <= found[1] for other in slabs.form.a]
+            yield found, found[0] <= a <= found[1] and not serves[inside].any()
+
+
+SPARSE = (-31, -12, -8, -4, -1, 0, 2, 4, 8, 16, 31)
+
+
+@settings(fixed, max_examples=60)
+@given(
+    st.tuples(st.integers(-60, 40), tiny()),
+    st.tuples(st.sampled_from([range(-31, 32), SPARSE]), st.sampled_from([range(-90, 91), SPARSE])),
+    st.tuples(st.integers(0, 4), st.sampled_from([0, 0, 1, 3])),
+    st.sampled_from([40, 10**6]),
+    st.integers(-90, 90),
+)
+def test_what_a_test_refutes_no_coefficients_serve(rows, sets, scale, offsets, near):
+    (start, (_, intervals)), (shift, drop) = rows, scale
+    form = Coefficients(drop, shift, *sets, 10**4, offsets)
+    assert all(holds for _, holds in lines(Slabs(bounds_of(start, intervals), form), near))
+
+
+def test_a_gap_between_integers_is_followed_over_all_a():
+    # 2 b + 4 a = 1: every a leaves a b between two integers
+    bounds = Intervals(np.array([0, 2]), np.array([0, 1]), np.array([0, 1]))
+    for b, refuted in ((range(-90, 91), (-math.inf, math.inf)), (tuple(range(-90, 91)), (3, 3))):
+        slabs = Slabs(bounds, Coefficients(0, 0, range(-8, 9), b))
+        assert slabs._line(0, 2, 3, 0) == refuted
+        assert all(holds for _, holds in lines(slabs))
+
+
+def real_fit_exists(bounds):
     """Return whether a quadratic with real coefficients serves all inputs: no four refute it.
 
     By Helly's theorem four inputs refute strips that no quadratic passes, and as the third divided
     difference of a quadratic is 0, they do so iff bounds that alternate give it the wrong sign.
     """
-    for points in itertools.combinations(range(domain.v.size), 4):
+    for points in itertools.combinations(range(bounds.x.size), 4):
         for first in (0, 1):
             total = Fraction(0)
             for k, n in enumerate(points):
                 lower = (k + first) % 2 == 0
-                end = int(domain.low[n]) if lower else int(domain.high[n]) + 1
+                end = int(bounds.low[n]) if lower else int(bounds.high[n]) + 1
                 if abs(end) >= FREE:
                     break
-                v = int(domain.v[n])
-                weight = np.prod([v - int(domain.v[m]) for m in points if m != n], dtype=object)
+                v = int(bounds.x[n])
+                weight = np.prod([v - int(bounds.x[m]) for m in points if m != n], dtype=object)
                 total += Fraction(end - (0 if lower else Fraction(1, 1 << 24)), int(weight))
             else:
                 if (total > 0) if first else (total < 0):
@@ -343,52 +389,51 @@ def real_fit_exists(domain):
 @settings(fixed, max_examples=150)
 @given(tiny())
 def test_a_run_is_refused_for_every_shift_iff_four_inputs_refute_it(rows):
-    domain = domain_of(*rows)
-    assert (family._reach(domain, 1) is not None) == real_fit_exists(domain)
+    bounds = bounds_of(*rows)
+    assert (reach(bounds, 0, 1) is not None) == real_fit_exists(bounds)
 
 
 def test_four_inputs_that_alternate_are_refused_and_three_are_not():
     rows = [(0, 0, 0), (3, 0, 0), (0, 0, 0), (3, 0, 0)]
     for size, single in ((3, True), (4, False)):
-        domain = domain_of(-1, rows[:size])
-        assert real_fit_exists(domain) is single
-        assert (family._reach(domain, 1) is not None) is single
+        bounds = bounds_of(-1, rows[:size])
+        assert real_fit_exists(bounds) is single
+        assert (reach(bounds, 0, 1) is not None) is single
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "silu"])
 def test_no_shift_has_fewer_pieces(name, spec_of):
     act = activation(name)
-    plan = family._plan(Problem(act, spec_of(act), Limits(0)), 0, 40, folded=False)
+    plan = family._plan(plain(Problem(act, spec_of(act), Limits(0))), 40)
     every = range(-(1 << 14), 1 << 14)
     counts = []
     for shift in range(20):
-        form = family.Form(shift, every, every, family.LIMIT, family.LIMIT)
-        found = family._cover(plan, form, 40)
+        form = Coefficients(plan.drop, shift, every, every, LIMIT, LIMIT)
+        found = cover(plan.bounds, plan.reach, form, 40)
         counts.append(len(found) if found else 99)
-    shift, pieces = family._products(plan, None, 40)
-    assert len(pieces) == len(plan.reach) - 1 <= min(counts)
+    assert len(family._products(plan, None, 40).pieces) == plan.fewest <= min(counts)
 
 
 @pytest.mark.parametrize("terms", [0, 1, 2])
 def test_powers_are_all_sums_of_that_many(terms):
     signed = [0, *(sign << k for k in range(12) for sign in (1, -1))]
     sums = {sum(chosen) for chosen in itertools.product(signed, repeat=terms)}
-    assert family._powers(100, terms) == sorted(total for total in sums if abs(total) <= 100)
+    assert powers(100, terms) == sorted(total for total in sums if abs(total) <= 100)
 
 
 def test_digits_are_fewest_and_add_up():
-    fewer = [{0}, *(set(family._powers(1 << 12, terms)) for terms in (1, 2))]
+    fewer = [{0}, *(set(powers(1 << 12, terms)) for terms in (1, 2))]
     for value in range(-300, 301):
-        digits = family._digits(value)
+        digits = signed_powers(value)
         assert sum(sign << k for sign, k in digits) == value
         assert all(value not in sums for sums in fewer[: len(digits)])
 
 
 def test_a_leaf_without_its_offset_is_another_function():
-    piece = family.Piece(0, 256, 3, -4, 57)
+    piece = Piece(0, 256, 3, -4, 57)
     codes = np.arange(-128, 128)
     wanted = (3 * codes * codes - 4 * codes + 57) >> 10
-    q = family.mul(x(), x())
+    q = mul(x(), x())
     leaf = Kernel(family._leaf(piece, 10, q, x()), 8, 8)
     assert np.array_equal(leaf.outputs, wanted)
     other = Kernel(family._leaf(piece._replace(c=-900), 10, q, x()), 8, 8)

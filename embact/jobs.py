@@ -12,7 +12,6 @@ import json
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -26,6 +25,7 @@ from embact.fit.problem import Limits, Options, Problem
 from embact.fit.record import fit_json, fit_of_json
 from embact.fit.search import AUTO, families_of, fit
 from embact.grid import QuantSpec  # noqa: TC001 - msgspec reads the annotations at run time
+from embact.sources import PACKAGE
 
 if TYPE_CHECKING:
     from embact.activations import Activation
@@ -46,6 +46,7 @@ CODE = (
     "ir.py",
     "jobs.py",
     "kernel.py",
+    "sources.py",
 )
 """The sources of this package that decide what the answer to a job is."""
 
@@ -56,18 +57,17 @@ def code_digest() -> str:
 
     Raises EmbactError if one cannot be read: without it no answer can be told from another's.
     """
-    package = Path(__file__).parent
     digest = hashlib.sha256()
     for pattern in CODE:
-        paths = sorted(package.glob(pattern))
+        paths = sorted(PACKAGE.glob(pattern))
         try:
             sources = [(path.name, path.read_bytes()) for path in paths]
         except OSError as error:
             raise EmbactError(
-                "source of embact cannot be read", got=error.strerror, where=str(package / pattern)
+                "source of embact cannot be read", got=error.strerror, where=str(PACKAGE / pattern)
             ) from None
         if not sources:
-            raise EmbactError("source of embact is missing", where=str(package / pattern))
+            raise EmbactError("source of embact is missing", where=str(PACKAGE / pattern))
         for name, source in sources:
             digest.update(f"{name} {len(source)}\n".encode() + source)
     return digest.hexdigest()
@@ -79,7 +79,7 @@ class Job:
 
     activation: a name of the catalogue, whose parameters are all given, or the name that goes with
     expr, a formula. Raises EmbactError for an unknown family, for options about the form that it
-    does not have, and for a histogram that is not over the input's codes.
+    does not have, and for a histogram that is not over the input's codes, or is missed.
     """
 
     activation: str
@@ -94,6 +94,8 @@ class Job:
     def __post_init__(self) -> None:
         families_of(self.family, self.options)
         check_width(self.histogram, self.quantisation)
+        if self.limits.on_support and self.histogram is None:
+            raise EmbactError("max_error_on_support without a histogram", allowed="with one")
 
     @property
     def text(self) -> str:
@@ -170,6 +172,7 @@ class Row:
     file: str
     family: str | None = None
     max_error_codes: int | None = None
+    max_error_codes_on_support: int | None = None
     max_error_lsb: float | None = None
     table_bytes: int | None = None
     estimated_instructions: int | None = None
@@ -240,6 +243,7 @@ def row_of(job: Job, name: str, text: str) -> Row:
         name,
         found.family,
         found.certificate.max_error_codes,
+        found.certificate.max_error_codes_on_support,
         found.certificate.max_error_lsb,
         found.kernel.table_bytes,
         instructions(found.kernel, job.options.core),

@@ -26,7 +26,8 @@ ROWS = [
     {"emit"},
     {"run"},
     {"tflite"},
-    {"demo", "report", "sweep"},
+    {"jobs"},
+    {"demo", "report", "sweep", "workers"},
     {"cli"},
     {"__main__"},
 ]

@@ -59,3 +59,15 @@ def test_the_python_example_runs():
     with contextlib.redirect_stdout(printed):
         exec(code, {})  # noqa: S102 - our own README
     assert printed.getvalue().startswith("1 7\n")
+
+
+def test_the_sweep_that_it_specifies_finds_a_kernel_for_every_combination(shell, tmp_path):
+    (spec,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    quick = spec.replace('["int8", "int16"]', '"int8"')
+    assert quick != spec  # int16 takes most of a minute
+    (tmp_path / "SPEC.toml").write_text(quick, "utf-8")
+    (command,) = re.findall(r"`(embact sweep SPEC\.toml [^`]*)`", README)
+    done = shell(command)
+    assert done.returncode == 0, done.stderr
+    assert "12 jobs: 12 kernels, 0 without one" in done.stdout
+    assert len(list((tmp_path / "kernels").glob("embact_*_s8_*.json"))) == 12

@@ -1,23 +1,23 @@
-"""Sweeps: what names a job, what a folder may be trusted with, and who may run the jobs."""
+"""Sweeps: what the folder holds, and what in it may be trusted."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import multiprocessing
 import shutil
-import sys
 from dataclasses import replace
-from functools import partial
 
 import pytest
 
-from embact import sweep as sweeping
+from embact import jobs as fitting
+from embact.certify import Histogram
 from embact.fit.problem import Limits, Options
 from embact.fit.record import fit_json, fit_of_json
 from embact.grid import Grid, QuantSpec
-from embact.sweep import Job, answer, dask, distinct, pool, row_of, serial, sweep
+from embact.jobs import Job, answer
+from embact.sweep import sweep
+from embact.workers import serial
 
 SPEC = QuantSpec(Grid(1 / 16, 0, 8), Grid(1 / 128, 0, 8))
 
@@ -34,7 +34,9 @@ JOBS = [
     job("leaky_relu", parameters={"alpha": 0.1}),
     job("relu", limits=Limits(4, 0), family="affine", options=Options(objective="error")),
     job("gelu", limits=Limits(0, 1)),  # no table is that small
+    job(limits=Limits(0, 9, on_support=True), histogram=Histogram((0,) * 250 + (1,) * 6)),
 ]
+KERNELS = [*JOBS[:5], JOBS[6]]
 
 
 def contents(folder):
@@ -64,42 +66,7 @@ def file_of(folder, wanted):
     return path
 
 
-# What names a job
-
-
-def test_equal_jobs_have_one_key():
-    assert job().key == job().key == Job(**vars(job())).key
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"activation": "sigmoid"},
-        {"parameters": {"alpha": 0.1}},
-        {"expr": "x"},
-        {"quantisation": replace(SPEC, output=Grid(1 / 128, 1, 8))},
-        {"limits": Limits(2)},
-        {"limits": Limits(1, 256)},
-        {"options": Options(slope_bits=8)},
-        {"family": "pwl"},
-        {"options": Options(objective="bytes")},
-        {"options": Options(core="cortex-m0plus")},
-    ],
-)
-def test_whatever_is_asked_otherwise_changes_the_key(change):
-    assert job(**change).key != job().key
-
-
-@pytest.mark.parametrize(("name", "value"), [("__version__", "99.0"), ("SCHEMA", 99)])
-def test_another_embact_or_schema_changes_the_key(monkeypatch, name, value):
-    before = job().key
-    monkeypatch.setattr(sweeping, name, value)
-    assert job().key != before
-
-
-def test_a_family_that_does_not_exist_makes_no_job(refuses):
-    with refuses("unknown family", "'lux'", "nearest: lut"):
-        job(family="lux")
+# What the folder holds
 
 
 def test_equal_jobs_are_done_once_and_stand_where_the_first_stood(tmp_path):
@@ -111,14 +78,10 @@ def test_equal_jobs_are_done_once_and_stand_where_the_first_stood(tmp_path):
 
     rows = sweep([JOBS[1], JOBS[0], JOBS[1], JOBS[0]], tmp_path, run)
     assert asked == [row.job for row in rows] == [JOBS[1], JOBS[0]]
-    assert distinct(asked) == asked
-
-
-# What the folder holds
 
 
 def test_every_kernel_file_is_what_fit_writes_under_a_name_that_says_what_it_is(whole):
-    for wanted in JOBS[:5]:
+    for wanted in KERNELS:
         path = file_of(whole, wanted)
         found = fit_of_json(path.read_text("utf-8"))
         assert path.name == f"{found.function_name}_{wanted.key[:12]}.json"
@@ -137,10 +100,12 @@ def test_a_job_without_a_kernel_in_its_limits_is_answered_by_the_reason(whole):
 def test_the_index_says_of_every_job_what_its_file_proves(whole):
     rows = json.loads((whole / "index.json").read_text("utf-8"))["results"]
     assert [row["key"] for row in rows] == [one.key for one in JOBS]
-    for row in rows[:5]:
+    for row in (*rows[:5], rows[6]):
         found = fit_of_json((whole / row["file"]).read_text("utf-8"))
         assert row["digest"] == found.kernel.digest
         assert row["max_error_codes"] == found.certificate.max_error_codes
+        on_support = found.certificate.max_error_codes_on_support
+        assert row["max_error_codes_on_support"] == on_support
         assert row["max_error_lsb"] == found.certificate.max_error_lsb
         assert row["table_bytes"] == found.kernel.table_bytes
         assert row["family"] == found.family
@@ -155,15 +120,12 @@ def test_the_csv_index_says_the_same_as_the_json_index(whole):
     assert lines[3]["parameters"] == "alpha=0.1"
     assert lines[0]["in_scale"] == "0.0625"
     assert lines[5]["max_bytes"] == "1"
+    assert [line["histogram"] for line in lines] == [*[""] * 6, JOBS[6].histogram_digest]
+    assert rows[6]["job"]["histogram"] == lines[6]["histogram"]
 
 
 def test_the_folder_is_the_same_in_whichever_order_jobs_finish(whole, tmp_path):
     sweep(JOBS, tmp_path, lambda jobs: serial(jobs[::-1]))
-    assert contents(tmp_path) == contents(whole)
-
-
-def test_worker_processes_give_the_same_bytes(whole, tmp_path):
-    sweep(JOBS, tmp_path, partial(pool, workers=2))
     assert contents(tmp_path) == contents(whole)
 
 
@@ -180,6 +142,18 @@ def test_a_finished_sweep_runs_nothing_again(folder, whole):
     sweep(JOBS, folder, must_not_run, lambda row, resumed: told.append((row.job, resumed)))
     assert told == [(one, True) for one in JOBS]
     assert contents(folder) == contents(whole)
+
+
+def test_what_another_build_made_is_done_again_and_left_alone(folder, whole, monkeypatch):
+    monkeypatch.setattr(fitting, "code_digest", lambda: "0")
+    newer, fresh = [replace(one) for one in JOBS], []
+    sweep(newer, folder, serial, lambda row, resumed: resumed or fresh.append(row.job))
+    assert fresh == JOBS
+    results = contents(whole).keys() - {"index.json", "index.csv"}
+    assert {name: contents(folder)[name] for name in results}.items() <= contents(whole).items()
+    rows = json.loads((folder / "index.json").read_text("utf-8"))["results"]
+    assert results.isdisjoint(row["file"] for row in rows)
+    sweep(newer, folder, must_not_run)
 
 
 def test_a_sweep_that_was_interrupted_has_kept_what_was_finished_and_does_the_rest(whole, tmp_path):
@@ -258,13 +232,6 @@ def test_files_of_others_stay(folder, whole):
     assert contents(folder).keys() == {*contents(whole), "notes.json"}
 
 
-def test_an_answer_under_a_wrong_name_is_not_taken(refuses):
-    name, text = answer(JOBS[0].text)
-    assert row_of(JOBS[0], name, text).file == name
-    with refuses("name of a result", name):
-        row_of(JOBS[0], f"x{name}", text)
-
-
 def test_what_a_worker_sends_is_checked_before_it_is_written(tmp_path, refuses):
     def confused(jobs):
         for one in jobs:
@@ -281,46 +248,11 @@ def test_a_folder_that_cannot_be_is_refused_before_any_work(tmp_path, refuses):
         sweep(JOBS, tmp_path / "file", must_not_run)
 
 
-# Who runs the jobs
-
-
-def test_a_worker_that_dies_is_named_and_what_was_finished_stays(tmp_path, refuses):
-    def kill(row, _resumed):
-        for child in multiprocessing.active_children():
-            child.kill()
-
-    many = [job(limits=Limits(budget), family="pwl") for budget in range(12)]
-    with refuses("a worker process died", "SIGKILL", "tanh int8", "finished results stay"):
-        sweep(many, tmp_path, partial(pool, workers=2), kill)
-    assert multiprocessing.active_children() == []
-    kept = contents(tmp_path)
-    assert kept
-    assert "index.json" not in kept
-    fresh = []
-    sweep(many, tmp_path, serial, lambda row, resumed: resumed or fresh.append(row.file))
-    assert len(fresh) == len(many) - len(kept)
-
-
-def test_no_worker_outlives_a_failure_of_the_caller(tmp_path):
-    def fail(_row, _resumed):
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space"):
-        sweep(JOBS, tmp_path, partial(pool, workers=2), fail)
-    assert multiprocessing.active_children() == []
-
-
-def test_without_dask_its_extra_is_named(monkeypatch, refuses):
-    monkeypatch.setitem(sys.modules, "distributed", None)
-    with refuses("Dask is not installed", "embact[distributed]"):
-        list(dask(JOBS, "tcp://127.0.0.1:1", 1.0))
-
-
 def test_an_unexpected_error_in_a_job_is_not_an_answer(monkeypatch, tmp_path):
     def broken(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(sweeping, "fit", broken)
+    monkeypatch.setattr(fitting, "fit", broken)
     with pytest.raises(ZeroDivisionError):
         sweep(JOBS[:1], tmp_path, serial)
     assert contents(tmp_path) == {}

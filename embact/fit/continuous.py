@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embact.fit.line import FREE, Form, Intervals, Segment, Strips
+from embact.fit.fold import FARTHEST
+from embact.fit.line import Form, Intervals, Segment, Strips
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +28,9 @@ OVERSHOOT = 8
 WIDEST = 1 << 12
 """Most scaled values of an input that are kept; a shift that needs more is not tried."""
 
+SHIFTS = range(9)
+"""The ones that are tried; beyond, 8-bit slopes are less than a quarter of a code for each input."""
+
 SLOPES = np.arange(-128, 128, dtype=np.int64)
 NEVER = np.int16(1 << 14)
 
@@ -39,32 +43,50 @@ def continuous(problem: Problem, view: View, slope_bits: int) -> list[Segment] |
     """
     if slope_bits != 8 or problem.spec.input.bits != 8:
         return None
-    most = problem.options.segments
-    if most is None:
-        return _fewest(view.bounds, view.clamp, view.bounds.x.size)
-    for budget in range(1 << problem.spec.output.bits):
-        limits = dataclasses.replace(problem.limits, max_error=budget)
-        tried = view.remade(dataclasses.replace(problem, limits=limits))
-        found = None if tried is None else _fewest(tried.bounds, view.clamp, most)
-        if found:
-            return found
-        if tried is not None and (tried.bounds.high - tried.bounds.low).min() > WIDEST:
-            break
-    return None
-
-
-def _fewest(bounds: Intervals, clamp: tuple[int, int], most: int) -> list[Segment] | None:
-    low = np.where(bounds.low == -FREE, clamp[0] - OVERSHOOT, bounds.low)
-    high = np.where(bounds.high == FREE, clamp[1] + OVERSHOOT, bounds.high)
-    low, high = np.minimum(low, high), np.maximum(low, high)
-    width = int((high - low).max()) + 1
+    if problem.options.segments is not None:
+        return _least(problem, view, problem.options.segments)
     best: list[Segment] | None = None
-    for shift in range(8, -1, -1):
-        if width << shift <= WIDEST:
-            strips = Strips(Intervals(bounds.x, low, high), Form(8, shift))
-            found = _path(strips, shift, len(best) - 1 if best else most)
-            best = found or best
+    for shift in SHIFTS[::-1]:
+        strips = _strips(view, shift)
+        if strips is not None:
+            best = _path(strips, shift, len(best) - 1 if best else view.bounds.x.size) or best
     return best
+
+
+def _least(problem: Problem, view: View, most: int) -> list[Segment] | None:
+    """Return at most ``most`` segments with the least error in codes, or None if there are none.
+
+    What a budget allows, a larger one does at the same shift, unless that is too wide: bisection.
+    """
+    least, best = 1 << problem.spec.output.bits, None
+    for shift in SHIFTS:  # the narrow ones first: they leave the wide ones little to try
+        low, high = 0, least
+        tried = high - 1
+        while low < high:
+            limits = dataclasses.replace(problem.limits, max_error=tried)
+            again = view.remade(dataclasses.replace(problem, limits=limits))
+            strips = again and _strips(again, shift)
+            found = _path(strips, shift, most) if strips else None
+            if found:
+                least, best = tried, found
+            if found or (again and not strips):
+                high = tried
+            else:
+                low = tried + 1
+            tried = (low + high) // 2
+    return best
+
+
+def _strips(view: View, shift: int) -> Strips | None:
+    """Return the scaled bounds with their free ends cut, or None if they are too wide."""
+    low, high = view.bounds.low, view.bounds.high
+    no_low, no_high = low <= -FARTHEST, high >= FARTHEST
+    bottom = np.minimum(view.clamp[0], np.where(no_high, view.clamp[0], high)) - OVERSHOOT
+    top = np.maximum(view.clamp[1], np.where(no_low, view.clamp[1], low)) + OVERSHOOT
+    low, high = np.where(no_low, bottom, low), np.where(no_high, top, high)
+    if (int((high - low).max()) + 1) << shift > WIDEST:
+        return None
+    return Strips(Intervals(view.bounds.x, low, high), Form(8, shift))
 
 
 def _path(strips: Strips, shift: int, at_most: int) -> list[Segment] | None:

@@ -1,4 +1,4 @@
-"""The command that fits many kernels, run as a user runs it, and the spec files that it reads."""
+"""The command that fits many kernels, run as a user runs it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ import numpy as np
 import psutil  # which distributed brings along
 import pytest
 
-from embact.cli.sweeping import read_jobs
+from embact.cli.specification import read_jobs
 from embact.fit.search import FAMILIES
-from embact.sweep import dask, serial, sweep
+from embact.sweep import sweep
+from embact.workers import dask, serial
 
 PROGRAM = [sys.executable, "-c", "from embact.cli import main; main()"]
 
@@ -62,6 +63,8 @@ family = "pwl"
 max_error = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]
 """
 
+GOOD = '[[sweep]]\nactivation = "tanh"\nrange = "-4:4"\n'
+
 
 @pytest.fixture
 def jobs_of(tmp_path):
@@ -77,181 +80,6 @@ def jobs_of(tmp_path):
 
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-# Spec files
-
-
-def test_a_table_stands_for_every_combination_in_a_fixed_order(jobs_of):
-    jobs = jobs_of("""
-        [[sweep]]
-        max_error = [0, 2]
-        range = ["-8:8", "-4:4"]
-        activation = ["sigmoid", "silu"]
-        dtype = ["int8", "int16"]
-        """)
-    grids = {(8, "wide"): 16 / 255, (8, "slim"): 8 / 255}
-    grids |= {(16, "wide"): 8 / 32767, (16, "slim"): 4 / 32767}
-    assert [
-        (one.activation, one.quantisation.input.bits, one.limits.max_error) for one in jobs
-    ] == [
-        (name, bits, e) for name in ("sigmoid", "silu") for bits in (8, 8, 16, 16) for e in (0, 2)
-    ]
-    scales = [one.quantisation.input.scale for one in jobs]
-    wanted = [grids[bits, side] for bits in (8, 16) for side in ("wide", "slim") for _ in range(2)]
-    assert scales == [float(np.float32(scale)) for scale in wanted * 2]
-
-
-def test_every_option_of_fit_can_be_listed(jobs_of):
-    (job,) = jobs_of("""
-        [[sweep]]
-        activation = {name = "leaky_relu", alpha = 0.5}
-        in_dtype = "int16"
-        out_dtype = "int8"
-        in_scale = 0.5
-        in_zero_point = 3
-        out_scale = 1
-        out_zero_point = -128
-        family = "pwl"
-        objective = "bytes"
-        core = "cortex-m0plus"
-        max_error = 3
-        max_bytes = 64
-        slope_bits = 8
-        terms = 1
-        segments = 5
-        minimize = "mse"
-        shifts = "each"
-        continuous = true
-        fold = false
-        lookup = "index"
-        """)
-    assert json.loads(job.text) == {
-        "activation": "leaky_relu",
-        "parameters": {"alpha": 0.5},
-        "expr": None,
-        "quantisation": {
-            "input": {"scale": 0.5, "zero_point": 3, "bits": 16},
-            "output": {"scale": 1.0, "zero_point": -128, "bits": 8},
-        },
-        "limits": {"max_error": 3, "max_bytes": 64, "on_support": False},
-        "options": json.loads(job.text)["options"]
-        | {
-            "slope_bits": 8,
-            "terms": 1,
-            "segments": 5,
-            "minimize": "mse",
-            "shifts": "each",
-            "continuous": True,
-            "fold": False,
-            "lookup": "index",
-            "objective": "bytes",
-            "core": "cortex-m0plus",
-        },
-        "family": "pwl",
-    }
-
-
-def test_a_key_of_a_table_replaces_the_default_and_what_contradicts_it(jobs_of):
-    first, second, third = jobs_of("""
-        [defaults]
-        activation = "tanh"
-        in_dtype = "int16"
-        range = "-4:4"
-        max_error = [5]
-        [[sweep]]
-        [[sweep]]
-        in_scale = 0.5
-        dtype = "int8"
-        [[sweep]]
-        expr = "x*x"
-        max_error = 6
-        """)
-    assert (first.quantisation.input.bits, first.limits.max_error) == (16, 5)
-    assert (second.quantisation.input.bits, second.quantisation.input.scale) == (8, 0.5)
-    assert (third.activation, third.expr, third.limits.max_error) == ("expr", "x*x", 6)
-
-
-def test_formulas_are_jobs_and_spaces_in_them_mean_nothing(jobs_of):
-    one, other, named = jobs_of("""
-        [[sweep]]
-        expr = ["x * tanh(x)", "x*tanh(x)", {name = "mine", formula = "x*tanh(x)"}]
-        range = "-4:4"
-        """)
-    assert one.key == other.key != named.key
-    assert (named.activation, named.expr) == ("mine", "x*tanh(x)")
-
-
-def test_one_quantisation_said_in_two_ways_is_one_job(jobs_of):
-    first, second = jobs_of("""
-        [[sweep]]
-        activation = "tanh"
-        range = "-127.5:127.5"
-        [[sweep]]
-        activation = {name = "tanh"}
-        in_scale = 1
-        in_zero_point = -1
-        """)
-    assert first.key == second.key
-
-
-GOOD = '[[sweep]]\nactivation = "tanh"\nrange = "-4:4"\n'
-
-MISTAKES = {
-    "": ("no [[sweep]]",),
-    "sweep = []": ("no [[sweep]]",),
-    "[sweep]\nactivation = 'tanh'": ("[[sweep]] tables", "Expected `array`"),
-    "[[sweep]": ("not a spec file", "TOML"),
-    "[" * 9999: ("not a spec file",),
-    "[[sweeps]]": ("unknown key", "'sweeps'", "nearest: sweep"),
-    "[default]\n" + GOOD: ("unknown key", "'default'", "nearest: defaults"),
-    "[defaults]\nmax_eror = 1\n" + GOOD: ("[defaults]: unknown key", "nearest: max_error"),
-    "[defaults]\nmax_error = 'a'\n" + GOOD: ("[defaults]: max_error: got 'a'", "an integer"),
-    "[[sweep]]\nrange = '-4:4'": ("[[sweep]] 1: no activation", "activation or expr"),
-    GOOD + GOOD + "dtpye = 'int8'": ("[[sweep]] 2: unknown key", "'dtpye'", "nearest: dtype"),
-    GOOD + "on_support = true": ("unknown key", "'on_support'"),
-    GOOD + "max_error = [0, 1.5]": ("[[sweep]] 1: max_error: got 1.5", "an integer"),
-    GOOD + "max_error = [0, true]": ("max_error: got True", "an integer"),
-    GOOD + "max_error = [[0]]": ("max_error: got [0]", "an integer"),
-    GOOD + "max_error = []": ("max_error: got []", "a value"),
-    GOOD + "max_error = -1": ("[[sweep]] 1: error budget", "got -1", "0..65536"),
-    GOOD + "max_error = 2024-01-01": ("max_error: got datetime", "an integer"),
-    GOOD + "dtype = ['int8', 'int9']": ("dtype: got 'int9'", "int8, int16"),
-    GOOD + "objective = 'size'": ("objective: got 'size'", "instructions, bytes, error"),
-    GOOD + "family = 'lux'": ("[[sweep]] 1: unknown family", "'lux'", "nearest: lut"),
-    GOOD + "core = 'm4'": ("unknown core", "'m4'"),
-    GOOD + "terms = 4": ("[[sweep]] 1: terms: got 4", "1, 2, 3"),
-    GOOD + "lookup = 'x'": ("lookup: got 'x'", "compare, index"),
-    GOOD + "fold = 1": ("fold: got 1", "true, false"),
-    GOOD + "in_scale = 1": ("quantisation given twice", "range, or in_scale and in_zero_point"),
-    GOOD + "out_scale = inf": ("[[sweep]] 1: output: scale", "got inf"),
-    GOOD + f"out_scale = 1{'0' * 400}": ("out_scale", "a number"),
-    GOOD + "out_scale = 1\nout_zero_point = 128": ("output: zero point outside int8", "got 128"),
-    GOOD + "out_zero_point = 1": ("out_zero_point without out_scale",),
-    "[[sweep]]\nactivation = 'tanh'": ("no input quantisation", "range LOW:HIGH, or in_scale"),
-    "[[sweep]]\nactivation = 'tanh'\nrange = '4'": ("range: got '4'", "LOW:HIGH"),
-    "[[sweep]]\nactivation = 'tanh'\nrange = '4:a'": ("range: got 'a'", "a number"),
-    "[[sweep]]\nactivation = 'tanh'\nrange = 4": ("range: got 4", "a string"),
-    "[[sweep]]\nactivation = ['tan']": ("unknown activation", "nearest: tanh"),
-    "[[sweep]]\nactivation = 1": ("activation: got 1", "a string, or a table"),
-    "[[sweep]]\nactivation = {alpha = 1}": ("activation", '{name = "NAME", PARAMETER = number}'),
-    "[[sweep]]\nactivation = {name = 'elu', alpha = 'a'}": ("activation", "'alpha': 'a'"),
-    "[[sweep]]\nactivation = {name = 'elu', beta = 1}": ("1: elu: unknown parameter", "'beta'"),
-    "[[sweep]]\nactivation = {name = 'elu', alpha = nan}": ("parameter alpha", "got nan"),
-    "[[sweep]]\nexpr = 'x*'": ("[[sweep]] 1: formula, character 3", "got the end"),
-    "[[sweep]]\nexpr = {formula = 'x'}": ("expr", '{name = "NAME", formula = "FORMULA"}'),
-    "[[sweep]]\nactivation = 'relu'\nrange = '-4:-1e-30'": ("relu is 0", "explicit out_scale"),
-}
-
-
-@pytest.mark.parametrize("text", MISTAKES, ids=range(len(MISTAKES)))
-def test_a_mistake_in_a_spec_is_named_with_its_place(jobs_of, refuses, text):
-    with refuses("spec.toml: ", *MISTAKES[text]):
-        jobs_of(text)
-
-
-def test_what_the_mistakes_were_made_in_is_a_spec_without_them(jobs_of):
-    assert len(jobs_of(GOOD)) == 1
 
 
 # The program
@@ -275,10 +103,28 @@ def test_a_sweep_writes_kernels_that_emit_takes_and_an_index(embact, tmp_path):
     assert contents(tmp_path / "serial") == contents(tmp_path / "out")
 
 
+def test_a_histogram_beside_the_spec_counts_as_it_does_for_fit(embact, tmp_path):
+    (tmp_path / "specs").mkdir()
+    np.savez(tmp_path / "specs" / "codes.npz", codes=np.arange(-20, 20))
+    text = GOOD + "family = 'pwl'\nmax_error_on_support = true\nhistogram = 'codes.npz'"
+    (tmp_path / "specs" / "spec.toml").write_text(text, "utf-8")
+    done = embact("sweep", "specs/spec.toml", "--out", "out", "--jobs", "2")
+    assert done.returncode == 0, done.stderr
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "out/index.csv").read_text("utf-8")))
+    errors = row["max_error_codes_on_support"], row["max_error_codes"]
+    assert int(errors[0]) <= 1 < int(errors[1])
+    assert f"{errors[0]} (all inputs: {errors[1]})" in done.stdout
+    words = "tanh --range=-4:4 --family pwl --objective instructions --max-error-on-support"
+    histogram = ("--histogram", "specs/codes.npz")
+    assert embact("fit", *words.split(), *histogram, "--out", "fit.json").returncode == 0
+    assert (tmp_path / "fit.json").read_bytes() == (tmp_path / "out" / row["file"]).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
         (("bad.toml", "--out", "out"), "bad.toml: unknown key: got 'sweeps'"),
+        (("lacks.toml", "--out", "out"), "family lut lacks: got slope_bits"),
         (("spec.toml", "--out", "out", "--jobs", "0"), "--jobs: got 0"),
         (("spec.toml", "--out", "out", "--dask", "x:1", "--jobs", "1"), "--jobs with --dask"),
         (("spec.toml", "--out", "out", "--timeout", "nan"), "--timeout: got nan"),
@@ -288,6 +134,7 @@ def test_a_sweep_writes_kernels_that_emit_takes_and_an_index(embact, tmp_path):
 def test_mistakes_end_with_status_2_and_one_line_before_any_work(embact, tmp_path, words, part):
     (tmp_path / "spec.toml").write_text(SPEC, "utf-8")
     (tmp_path / "bad.toml").write_text(SPEC.replace("[[sweep]]", "[[sweeps]]"), "utf-8")
+    (tmp_path / "lacks.toml").write_text(f"{SPEC}slope_bits = 8", "utf-8")
     done = embact("sweep", *words)
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
     assert part in done.stderr

@@ -8,8 +8,8 @@ from embact.activations import Activation, Parameter
 from embact.conventions import output_grid
 from embact.emit.header import emit_header
 from embact.fit import search
-from embact.fit.record import meets
 from embact.fit.problem import Candidate, Limits, Problem
+from embact.fit.record import meets
 from embact.grid import QuantSpec, grid_of_range
 from embact.ir import clamp, const, mul, select_less, shr, x
 from embact.kernel import Kernel
@@ -43,7 +43,9 @@ def test_a_new_activation_is_fitted_proved_and_compiled_without_touching_c():
     spec = QuantSpec(source, output_grid(BUMP, source, 8))
     found = [one for one in search.candidates(Problem(BUMP, spec)) if meets(one)]
     fits = {f"bump_{number}": one for number, one in enumerate(found)}
-    assert {one.family for one in found} >= {"affine", "lut", "pwl", "shift_pwl"}, "a triangle is two lines and a clamp"
+    assert {one.family for one in found} >= {"affine", "lut", "pwl", "shift_pwl"}, (
+        "a triangle is two lines and a clamp"
+    )
     compiled = compile_header(emit_header(fits), dict.fromkeys(fits, (8, 8)))
     for name, one in fits.items():
         assert one.certificate.max_error_codes <= 1

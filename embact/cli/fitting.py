@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,9 +35,9 @@ from embact.cli.options import (
     Terms,
     Wanted,
     ZeroPoint,
+    fill_in,
     read_activation,
     read_histogram,
-    read_objective,
     read_range,
     read_spec,
 )
@@ -45,8 +45,6 @@ from embact.errors import EmbactError
 
 if TYPE_CHECKING:
     from embact.activations import Activation
-
-ANY_ERROR = 1 << 16
 
 
 def register(app: typer.Typer) -> None:
@@ -166,27 +164,27 @@ def fit(
 
     into, out_of = (in_scale, in_zero_point), (out_scale, out_zero_point)
     spec = read_spec(wanted, (dtype, in_dtype, out_dtype), real_range, into, out_of)
-    best, fold = read_objective(family, objective, fold)
-    chosen: dict[str, Any] = {  # Options says what is allowed
-        "slope_bits": slope_bits,
-        "terms": terms,
-        "segments": segments,
-        "minimize": minimize,
-        "shifts": shifts,
-        "continuous": continuous,
-        "fold": fold,
-        "lookup": lookup,
-        "objective": best,
-        "core": core,
-    }
-    options = Options(**chosen)
-    if max_error is None:
-        max_error = ANY_ERROR if segments is not None or best == "error" else 1
+    values = fill_in(
+        {
+            "max_error": max_error,
+            "slope_bits": slope_bits,
+            "terms": terms,
+            "segments": segments,
+            "minimize": minimize,
+            "shifts": shifts,
+            "continuous": continuous,
+            "fold": fold,
+            "lookup": lookup,
+            "objective": objective,
+            "core": core,
+        },
+        family,
+    )
     counts = None if histogram is None else read_histogram(histogram, spec.input.bits)
     if max_error_on_support and counts is None:
         raise EmbactError("--max-error-on-support without a histogram", allowed="--histogram")
-    limits = Limits(max_error, max_bytes, max_error_on_support)
-    choice = choose(Problem(wanted, spec, limits, options, counts), family)
+    limits = Limits(values.pop("max_error"), max_bytes, max_error_on_support)
+    choice = choose(Problem(wanted, spec, limits, Options(**values), counts), family)
     found = choice.fit
     why = explained(found) if explain else None
     if out is not None:

@@ -104,16 +104,21 @@ OnSupport = Annotated[
 ]
 
 
-def read_objective(
-    family: str, objective: str | None, fold: bool | None
-) -> tuple[str, bool | None]:
-    """Return what is best and whether symmetry is used, where the user leaves it open.
+ANY_ERROR = 1 << 16
+"""A budget in codes that every kernel meets."""
 
-    A family of segments that is asked for by name is the plain form with the fewest segments.
+
+def fill_in(values: dict[str, Any], family: str) -> dict[str, Any]:
+    """Return the limits and options by name, with what the user leaves open (None) decided.
+
+    A family of segments that is asked for by name is the plain form with the fewest segments. Where
+    the least error is wanted, any error is allowed; else 1 code.
     """
-    if objective is None and family in ("pwl", "shift_pwl"):
-        return "segments", False if fold is None else fold
-    return objective or "instructions", fold
+    filled = {name: value for name, value in values.items() if value is not None}
+    if "objective" not in filled and family in ("pwl", "shift_pwl"):
+        filled = {"fold": False, **filled, "objective": "segments"}
+    least = "segments" in filled or filled.get("objective") == "error"
+    return {"max_error": ANY_ERROR if least else 1, **filled}
 
 
 def number(text: str, what: str) -> float:
@@ -168,13 +173,21 @@ def read_histogram(path: Path, bits: int) -> Histogram:
     Raises EmbactError for a file that is not that, naming it.
     """
     import zipfile
+    import zlib
 
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, AttributeError, TypeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        ValueError,
+        EOFError,
+        AttributeError,
+        TypeError,
+    ) as error:
         raise EmbactError(
             "not a histogram", got=str(error).splitlines()[0], allowed=".npz", where=str(path)
         ) from None

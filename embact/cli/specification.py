@@ -14,7 +14,7 @@ from itertools import product
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from embact.cli.options import read_histogram, read_spec
+from embact.cli.options import fill_in, read_histogram, read_spec
 from embact.errors import EmbactError, unknown_name
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def _job(values: dict[str, Any], counts_of: Callable[[str, int], Histogram], whe
     from embact.fit.problem import Limits, Options
     from embact.jobs import Job, function_of
 
+    values = fill_in(values, values.get("family", "auto"))
     try:
         one, limits, options = (_of(kind, values) for kind in (Combination, Limits, Options))
         name, parameters, expr = _function(one)

@@ -12,7 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from embact.ir import (
+    INT32_MAX,
+    INT32_MIN,
     Node,
+    Op,
     Table,
     add,
     const,
@@ -82,16 +85,29 @@ def _line(slope: Node, offset: Node, variable: Node, shift: int) -> Node:
 def branching(
     found: Sequence[Segment], variable: Node, leaf: Callable[[Segment, Node], Node]
 ) -> Node:
-    """Return the leaf of each input's segment, chosen by bisection of the breakpoints."""
-    if len(found) == 1:
-        return leaf(found[0], variable)
-    middle = len(found) // 2
-    return select_less(
-        variable,
-        const(found[middle].first),
-        branching(found[:middle], variable, leaf),
-        branching(found[middle:], variable, leaf),
-    )
+    """Return the leaf of each input's segment, chosen by bisection of the breakpoints.
+
+    Every leaf is reckoned on all inputs that the segments cover: no line leaves int32 on any.
+    """
+    domain = found[0].first, found[-1].last
+
+    def between(low: int, high: int) -> Node:
+        if high - low == 1:
+            return leaf(found[low], _held(found[low], variable, domain))
+        middle = low + (high - low) // 2
+        return select_less(
+            variable, const(found[middle].first), between(low, middle), between(middle, high)
+        )
+
+    return between(0, len(found))
+
+
+def _held(segment: Segment, variable: Node, domain: tuple[int, int]) -> Node:
+    """Return the variable, kept to the segment at the ends of the domain where its line is not."""
+    for op, end, stop in zip((Op.MAX, Op.MIN), domain, (segment.first, segment.last), strict=True):
+        if not INT32_MIN <= segment.slope * end + segment.offset <= INT32_MAX:
+            variable = Node(op, (variable, const(stop)))
+    return variable
 
 
 def by_multiplying(segment: Segment, variable: Node) -> Node:
@@ -101,8 +117,13 @@ def by_multiplying(segment: Segment, variable: Node) -> Node:
 
 
 def by_shifting(segment: Segment, variable: Node) -> Node:
-    """Return ``slope * v + offset`` of one segment without a multiplication."""
+    """Return ``slope * v + offset`` of one segment without a multiplication.
+
+    A slope of 16 bits times any |v| < 2**16 fits int32, and so does every partial sum.
+    """
     terms = signed_powers(segment.slope)
+    if terms and max(terms, key=lambda term: term[1])[0] > 0:  # no partial sum above the first
+        terms.sort(key=lambda term: -term[1])
     parts = [(sign, shl(variable, power) if power else variable) for sign, power in terms]
     offset = const(segment.offset)
     if parts and parts[0][0] > 0:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SHIFTS = range(32)
 """All that int32 allows: beyond 32 - output bits only outputs that stay near code 0 fit."""
 
-BRANCHES = 64
+BRANCHES = 128
 """Most segments whose coefficients are written into a tree of choices."""
 
 CELLS = 512

@@ -108,7 +108,7 @@ def families_of(family: str, options: Options) -> list[str]:
             "options about the form that "
             + ("no family has" if family == AUTO else f"family {family} lacks"),
             got=listed,
-            allowed=", ".join(able) or "fewer of them",
+            allowed=", ".join(sorted(able)) or "fewer of them",
         )
     return able if family == AUTO else [family]
 
@@ -259,5 +259,5 @@ def _nothing_meets(problem: Problem, family: str, found: list[Fit]) -> EmbactErr
         f"no {'kernel' if family == AUTO else family + ' kernel'} of {problem.activation.name} "
         f"({spec.input.dtype} -> {spec.output.dtype}) meets the budget",
         got=wanted,
-        allowed=reached or f"nothing: {family} does not apply here; try --family {AUTO}",
+        allowed=reached or f"nothing: {family} has no kernel here; try --family {AUTO}",
     )

@@ -143,7 +143,7 @@ MISTAKES = {
     "relu --range -1:1 --max-bytes -1": "table budget",
     "relu --range -1:1 --slope-bits 12": "slope bits",
     "sigmoid --range -8:8 --family pwl --max-error 0 --max-bytes 10": "meets the budget",
-    "sigmoid --range -8:8 --family affine": "affine does not apply",
+    "sigmoid --range -8:8 --family affine": "affine has no kernel here",
     "relu --range=-8:-7 --in-scale 1": "given twice",
     "relu --range -1:1 --out .": "it is a folder",
     "relu --range -1:1 --out /proc/none/k.json": "cannot be written",

@@ -75,7 +75,7 @@ def test_every_option_of_fit_can_be_listed(jobs_of, tmp_path):
         family = "shift_pwl"
         terms = 1
         """)
-    assert with_terms.options == Options(terms=1)
+    assert with_terms.options == Options(terms=1, fold=False, objective="segments")
     assert json.loads(job.text) == {
         "activation": "leaky_relu",
         "parameters": {"alpha": 0.5},

@@ -114,7 +114,7 @@ def test_a_histogram_beside_the_spec_counts_as_it_does_for_fit(embact, tmp_path)
     errors = row["max_error_codes_on_support"], row["max_error_codes"]
     assert int(errors[0]) <= 1 < int(errors[1])
     assert f"{errors[0]} (all inputs: {errors[1]})" in done.stdout
-    words = "tanh --range=-4:4 --family pwl --objective instructions --max-error-on-support"
+    words = "tanh --range=-4:4 --family pwl --max-error-on-support"
     histogram = ("--histogram", "specs/codes.npz")
     assert embact("fit", *words.split(), *histogram, "--out", "fit.json").returncode == 0
     assert (tmp_path / "fit.json").read_bytes() == (tmp_path / "out" / row["file"]).read_bytes()

@@ -162,7 +162,9 @@ def test_without_a_system_compiler_ziglang_compiles_a_real_header(tmp_path, monk
     assert find_compiler().command[1:] == ("-m", "ziglang", "cc")
     tanh, relu = activation("tanh"), activation("relu")
     fits = {
-        "tanh_pwl": fit(Problem(tanh, QuantSpec(Grid(2.0**-12, 0, 16), Grid(1 / 128, 0, 8))), "pwl"),
+        "tanh_pwl": fit(
+            Problem(tanh, QuantSpec(Grid(2.0**-12, 0, 16), Grid(1 / 128, 0, 8))), "pwl"
+        ),
         "tanh_lut": fit(Problem(tanh, QuantSpec(Grid(1 / 32, 0, 8), Grid(1 / 128, 0, 8))), "lut"),
         "relu_affine": fit(Problem(relu, QuantSpec(Grid(0.001, 0, 16), Grid(0.0007, -99, 16)))),
     }

@@ -11,8 +11,8 @@ import pytest
 
 from embact.emit.header import emit_header
 from embact.errors import EmbactError
-from embact.fit.record import fit_of_json
 from embact.fit.problem import Problem
+from embact.fit.record import fit_of_json
 from embact.fit.search import fit
 from embact.run.host import check, compile_header
 from embact.tflite.convert import convert, converted_operators, read_options

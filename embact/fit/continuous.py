@@ -29,7 +29,7 @@ WIDEST = 1 << 12
 """Most scaled values of an input that are kept; a shift that needs more is not tried."""
 
 SHIFTS = range(9)
-"""The ones that are tried; beyond, 8-bit slopes are less than a quarter of a code for each input."""
+"""The ones that are tried; beyond, 8-bit slopes are below a quarter of a code for an input."""
 
 SLOPES = np.arange(-128, 128, dtype=np.int64)
 NEVER = np.int16(1 << 14)

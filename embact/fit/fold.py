@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embact.fit.line import FREE, Intervals
-from embact.ir import Node, Op, add, const, mul, named, saturate, select_less, shr, sub, x
+from embact.ir import Node, Op, add, const, mul, named, saturate, select_less, shl, shr, sub, x
 from embact.ir import clamp as clamp_node
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ def _fall(spec: QuantSpec) -> Mirror | None:
     half = (1 << shift) >> 1
 
     def node(u: Node, h: Node) -> Node:
-        product = mul(u, const(multiplier))
+        power = multiplier.bit_length() - 1
+        product = shl(u, power) if multiplier == 1 << power else mul(u, const(multiplier))
         return sub(h, shr(add(product, const(half)), shift) if shift else product)
 
     def ends(u: Codes, low: Codes, high: Codes) -> tuple[Codes, Codes]:

@@ -39,7 +39,8 @@ of Howard et al. 2019, 0.2 x + 0.5 of Courbariaux et al. 2015, and x clipped to 
 GATED = ("silu", "gelu", "gelu_tanh", "gelu_sigmoid", "hard_swish")
 """Activations whose standard hard form is x relu6(x + 3)/6, Howard et al. 2019."""
 
-SLOPE_BITS = 16
+PRODUCT_BITS = 32
+"""Slopes are so wide that their products with an input fit: wider than the standard ones."""
 
 
 def hard(problem: Problem) -> Iterator[Candidate]:
@@ -50,8 +51,9 @@ def hard(problem: Problem) -> Iterator[Candidate]:
     views = [plain(problem, problem.own_range)]
     if problem.activation.symmetry == "gated":
         views += _any_gate(problem)
+    slope_bits = PRODUCT_BITS - problem.spec.input.bits
     for view in views:
-        if found := least_error(problem, view, SLOPE_BITS, 1):
+        if found := least_error(problem, view, slope_bits, 1):
             yield _built(problem, view, found[0], 0)
     for number, constants in enumerate(STANDARD.get(problem.activation.name, ()), 1):
         yield from _line(problem, constants, number)

@@ -96,7 +96,7 @@ def _common(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate
     if plan is None:
         return
     found = lines(view.bounds, plan.form, plan.runs)
-    if wanted != "index":
+    if wanted != "index" or len(found) == 1:
         yield made(problem, view, piecewise(found, view.magnitude), found, slope_bits)
     if wanted == "compare" or len(found) == 1:
         return

@@ -9,14 +9,18 @@ yielded too, by dynamic programming. This module must not know C or costs.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from embact.fit.fold import views
 from embact.fit.least import least_error
 from embact.fit.line import Form, Intervals, Run, Segment, Strips, lines, longest
 from embact.fit.lookup import branching, by_shifting
 from embact.fit.pwl import BRANCHES, fewest, made
-from embact.ir import named, shr
+from embact.ir import Op, const, named, shr
+from embact.kernel import Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -38,7 +42,15 @@ def shift_pwl(problem: Problem) -> Iterator[Candidate]:
     kernels have that many segments at most and the least max_error_lsb instead.
     """
     for view in views(problem):
-        yield from of_view(problem, view)
+        if not _multiplies(problem, view):
+            yield from of_view(problem, view)
+
+
+def _multiplies(problem: Problem, view: View) -> bool:
+    """Return whether a view needs a multiplication, whatever h is."""
+    spec = problem.spec
+    kernel = Kernel(view.result(const(0)), spec.input.bits, spec.output.bits)
+    return any(node.op is Op.MUL for node in kernel.nodes)
 
 
 def of_view(problem: Problem, view: View) -> Iterator[Candidate]:
@@ -62,12 +74,12 @@ def of_view(problem: Problem, view: View) -> Iterator[Candidate]:
 def _fewest_terms(bounds: Intervals, form: Form, found: Sequence[Run]) -> list[Segment]:
     """Return for each run the line with the fewest terms, kept as far from refusal as it can be."""
     segments = []
+    strips = [_strips(bounds, form, terms) for terms in range(form.terms + 1)]
     for run in found:
-        for terms in range(form.terms + 1):
-            fewer = _with_terms(form, terms)
-            slope = Strips(bounds, fewer).slope(run.start, run.end, run.slope)
+        for terms, one in enumerate(strips):
+            slope = one.slope(run.start, run.end, run.slope)
             if slope is not None:
-                segments += lines(bounds, fewer, [Run(run.start, run.end, slope)])
+                segments.append(_line(bounds, form, terms, Run(run.start, run.end, slope)))
                 break
     return segments
 
@@ -79,9 +91,8 @@ def smallest(bounds: Intervals, form: Form) -> list[Segment]:
     the longest run is the best one. Raises nothing: the form must serve every single input.
     """
     size = bounds.x.size
-    forms = [_with_terms(form, terms) for terms in range(form.terms + 1)]
-    strips = [Strips(bounds, one) for one in forms]
-    reach = [(0, 0)] * len(forms)  # (end, slope) from the input after
+    strips = [_strips(bounds, form, terms) for terms in range(form.terms + 1)]
+    reach = [(0, 0)] * len(strips)  # (end, slope) from the input after
     reached = []
     for start in range(size):
         for terms, one in enumerate(strips):
@@ -100,14 +111,27 @@ def smallest(bounds: Intervals, form: Form) -> list[Segment]:
     segments, start = [], 0
     while start < size:
         end, slope = reached[start][chosen[start]]
-        segments += lines(bounds, forms[chosen[start]], [Run(start, end, slope)])
+        segments.append(_line(bounds, form, chosen[start], Run(start, end, slope)))
         start = end
     return segments
 
 
-def _with_terms(form: Form, terms: int) -> Form:
-    """Return the form with at most so many terms; 0 terms are the slope 0, of width 1."""
-    return Form(form.slope_bits if terms else 1, form.shift, terms=max(terms, 1))
+def _with_terms(bounds: Intervals, form: Form, terms: int) -> tuple[Intervals, Form]:
+    """Return intervals and form for at most so many terms: for none every input counts as 0."""
+    if terms:
+        return bounds, dataclasses.replace(form, terms=terms)
+    return dataclasses.replace(bounds, x=np.zeros_like(bounds.x)), form
+
+
+def _strips(bounds: Intervals, form: Form, terms: int) -> Strips:
+    return Strips(*_with_terms(bounds, form, terms))
+
+
+def _line(bounds: Intervals, form: Form, terms: int, run: Run) -> Segment:
+    """Return the line of a run with at most so many terms."""
+    (line,) = lines(*_with_terms(bounds, form, terms), [run])
+    first, last = int(bounds.x[run.start]), int(bounds.x[run.end - 1])
+    return dataclasses.replace(line, first=first, last=last, slope=line.slope if terms else 0)
 
 
 def _built(

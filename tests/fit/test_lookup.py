@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from embact.activations import activation
+from embact.errors import EmbactError
 from embact.fit.line import Segment, line_values, power_sums
 from embact.fit.lookup import (
     branching,
@@ -14,8 +16,10 @@ from embact.fit.lookup import (
     piecewise,
     signed_powers,
 )
-from embact.grid import all_codes
-from embact.ir import Op, evaluate, shr, topological, x
+from embact.fit.problem import Limits, Options, Problem
+from embact.fit.pwl import pwl
+from embact.grid import Grid, QuantSpec, all_codes
+from embact.ir import INT32_MAX, INT32_MIN, Op, evaluate, shr, topological, x
 
 fixed = settings(derandomize=True, database=None, deadline=None, max_examples=150)
 CODES = all_codes(8)
@@ -68,17 +72,38 @@ def test_a_tree_of_choices_gives_the_lines_with_and_without_products(found):
     assert all(node.table is None for node in topological(shifted))
 
 
-@pytest.mark.parametrize("offset", [0, 5, -(1 << 28), 1 << 28, (1 << 31) - 1, -(1 << 31)])
-@pytest.mark.parametrize("bits", [8, 16])
-def test_shifts_and_adds_stay_within_int32_wherever_the_line_does(bits, offset):
-    codes = all_codes(bits)
-    for slope in power_sums(16, 3)[::7].tolist():
-        values = slope * codes + offset
-        fits = (values >= -(1 << 31)) & (values < 1 << 31)
-        some = codes[fits]
-        if some.size:
-            node = by_shifting(Segment(0, 0, slope, offset, 0), x())
-            assert np.array_equal(evaluate(node, some), values[fits])
+@pytest.mark.parametrize("first", [-32768, 0])
+def test_shifts_and_adds_stay_within_int32_wherever_the_line_does(first):
+    codes = np.arange(first, 32768 if first else 65536, 5)
+    for slope in (*power_sums(16, 3)[:-1:5].tolist(), 24577, 26624, 32767, -24577):
+        for offset in (0, 1 << 28, -(1 << 31)):
+            values = slope * codes + offset
+            fits = (values >= INT32_MIN) & (values <= INT32_MAX)
+            if np.any(fits):  # evaluate() refuses any value beyond int32
+                node = by_shifting(Segment(0, 0, slope, offset, 0), x())
+                assert np.array_equal(evaluate(node, codes[fits]), values[fits])
+
+
+@pytest.mark.parametrize("leaf", [by_multiplying, by_shifting])
+def test_a_line_may_leave_int32_beyond_its_segment(leaf):
+    flat = [Segment(first, last, 0, 7, 0) for first, last in ((-32768, -9), (10, 32767))]
+    for slope, offset in ((32767, (1 << 31) - (1 << 19)), (-32768, -(1 << 31) + (1 << 19))):
+        steep = Segment(-8, 9, slope, offset, 0)
+        found = [flat[0], steep, flat[1]]
+        alone = leaf(steep, x())
+        with pytest.raises(EmbactError, match="overflows"):
+            evaluate(alone, all_codes(16))
+        node = branching(found, x(), leaf)
+        wanted = line_values(found, all_codes(16))
+        assert np.array_equal(evaluate(node, all_codes(16)), wanted)
+
+
+@pytest.mark.parametrize("fold", [False, True])
+def test_int16_kernels_with_a_shift_for_each_segment_never_overflow(fold):
+    source, target = Grid(1.95 / 20000, -32768, 16), Grid(1 / 20000, 12000, 16)
+    options = Options(shifts="each", fold=fold)
+    problem = Problem(activation("tanh"), QuantSpec(source, target), Limits(4), options)
+    assert [one.kernel.table_bytes for one in pwl(problem)][:1] == [0]
 
 
 def test_a_moved_breakpoint_would_be_noticed():

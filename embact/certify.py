@@ -40,10 +40,15 @@ from a tie: it is one, or lies on a tail that approaches it for ever, or takes m
 it is taken to be one. Scales are float32 and codes 16 bits: a ratio of them that is not on a
 boundary is 1e-20 away or more, and a polynomial of degree n in them about 1e-20 n."""
 
-LSB_DIGITS = 9
-"""Decimals of an error in lsb: float64 knows no more of an int16 output."""
+DIGITS = 9
+"""Significant digits of what a certificate states; decimals of an error in lsb above 1. Machines
+share these."""
 
-EQUAL_LSB = 2.5 * 10**-LSB_DIGITS
+NOISE = 2.0**-45
+"""A distance to the truth that is at most this part of the truth is 0: the last bits of a float64
+function, which machines do not share; 1e-9 codes at the end of an int16 output."""
+
+EQUAL_LSB = 2.5 * 10**-DIGITS
 """Errors closer than this are equal: two roundings of one number on two machines."""
 
 
@@ -52,12 +57,14 @@ class Ideal:
     """What a perfect kernel would do, for each input code in ascending order.
 
     lsb: activation(x)/out.scale + out.zero_point in float64, limited to the output's code range.
+    steps: lsb - out.zero_point, which keeps the digits of a result that is next to 0.
     codes: the correctly rounded codes, ties away from real 0.
     oracle_points: how many inputs the oracle decided: those near a rounding boundary, or all where
     float64 is not known to be good to 1e-12, or none where there is no oracle.
     """
 
     lsb: Reals
+    steps: Reals
     codes: Codes
     oracle_points: int
 
@@ -78,14 +85,18 @@ def ideal(activation: Activation, spec: QuantSpec) -> Ideal:
         steps = np.clip(_float_steps(activation, spec), -limit, limit)
     rounded = spec.output.clamp(round_half_away(steps) + spec.output.zero_point)
     lsb = spec.output.clamp(steps + spec.output.zero_point)
+    low, high = (
+        end - spec.output.zero_point for end in (spec.output.code_min, spec.output.code_max)
+    )
+    steps = np.clip(steps, low, high)
     doubt = np.abs(np.abs(steps - np.floor(steps)) - 0.5) < DOUBT_CODES
     doubt &= (lsb > spec.output.code_min) & (lsb < spec.output.code_max)
     doubt &= activation.oracle is not None
     for position in np.flatnonzero(doubt):
         rounded[position] = _oracle_code(activation, spec, int(codes[position]))
-    for array in (lsb, rounded):
+    for array in (lsb, steps, rounded):
         array.flags.writeable = False
-    return Ideal(lsb, rounded, codes.size if everywhere else int(np.count_nonzero(doubt)))
+    return Ideal(lsb, steps, rounded, codes.size if everywhere else int(np.count_nonzero(doubt)))
 
 
 def _float_steps(activation: Activation, spec: QuantSpec) -> Reals:
@@ -100,7 +111,9 @@ def _float_steps(activation: Activation, spec: QuantSpec) -> Reals:
         if activation.tested or activation.expression:
             raise
         raise _first_failure(activation, spec) or EmbactError(
-            f"{activation.name} failed on all inputs at once", got=_told(error)
+            f"{activation.name} failed on all inputs at once",
+            got=_told(error),
+            allowed="a function of arrays: np.vectorize(f) makes one of a function of a number",
         ) from error
     if np.any(np.isnan(steps)):
         raise _no_value(activation, spec, int(spec.input.codes()[np.isnan(steps).argmax()]), "nan")
@@ -116,6 +129,8 @@ def _first_failure(activation: Activation, spec: QuantSpec) -> EmbactError | Non
 def _failure(activation: Activation, spec: QuantSpec, code: int) -> EmbactError | None:
     try:
         activation(spec.input.real(np.array([code])))
+    except EmbactError:  # a function of one number: no input is at fault
+        return None
     except Exception as error:  # noqa: BLE001 - a user's function may raise anything
         return _no_value(activation, spec, code, _told(error))
     return None
@@ -198,7 +213,7 @@ def _side_of_tail(
 class Histogram:
     """How often each input code occurs in data, for the codes in ascending order.
 
-    counts: 2**bits integers >= 0, not all 0. Raises EmbactError for anything else.
+    counts: 2**bits integers in 0..2**53 - 1, not all 0. Raises EmbactError for anything else.
     """
 
     counts: tuple[int, ...]
@@ -206,8 +221,10 @@ class Histogram:
     def __post_init__(self) -> None:
         if len(self.counts) not in (1 << 8, 1 << 16):
             raise EmbactError("length of a histogram", got=len(self.counts), allowed="256, 65536")
-        if min(self.counts) < 0 or max(self.counts) == 0:
-            raise EmbactError("counts of a histogram", allowed=">= 0, and one of them > 0")
+        if not 0 <= min(self.counts) <= max(self.counts) < 1 << 53 or max(self.counts) == 0:
+            raise EmbactError(
+                "counts of a histogram", allowed="0..9007199254740991, and one of them > 0"
+            )
 
     @cached_property
     def weights(self) -> Reals:
@@ -251,6 +268,7 @@ class Certificate:
     worst_input: the first input code with the largest error in lsb, to EQUAL_LSB.
     monotone: whether the outputs never fall, or never rise, with the input.
     mse: mean squared error in real units squared, or its expectation over a histogram.
+    Errors in lsb and mse are rounded to DIGITS, so that most machines state the same.
     support_points: how many input codes occur in the histogram; all, without one.
     max_error_codes_on_support: max_error_codes of these inputs alone.
     output_min, output_max: range of the kernel's output codes.
@@ -296,20 +314,20 @@ def certify(
     support = np.ones(outputs.shape, dtype=bool) if histogram is None else histogram.support
     weights = None if histogram is None else histogram.weights
     codes_off = np.abs(outputs - truth.codes)
-    # rounded, so that another machine's last bit of exp() does not make another certificate
-    lsb_off = np.round(np.abs(outputs - truth.lsb), LSB_DIGITS)
+    lsb_off = np.abs(outputs - spec.output.zero_point - truth.steps)
+    lsb_off[lsb_off <= NOISE * np.abs(truth.steps)] = 0.0
     steps = np.diff(outputs)
     return Certificate(
         kernel_digest=kernel.digest,
         points=outputs.size,
         checked_on=("definition",),
         max_error_codes=int(codes_off.max()),
-        max_error_lsb=float(lsb_off.max()),
-        mean_error_lsb=float(np.average(lsb_off, weights=weights)),
+        max_error_lsb=_digits(float(lsb_off.max())),
+        mean_error_lsb=_digits(float(np.average(lsb_off, weights=weights))),
         not_correctly_rounded=int(np.count_nonzero(codes_off)),
         worst_input=int(spec.input.codes()[np.argmax(lsb_off >= lsb_off.max() - EQUAL_LSB)]),
         monotone=bool(np.all(steps >= 0) or np.all(steps <= 0)),
-        mse=float(np.average((lsb_off * spec.output.scale) ** 2, weights=weights)),
+        mse=float(f"{np.average((lsb_off * spec.output.scale) ** 2, weights=weights):.{DIGITS}g}"),
         support_points=int(np.count_nonzero(support)),
         max_error_codes_on_support=int(codes_off[support].max()),
         output_min=int(outputs.min()),
@@ -317,6 +335,11 @@ def certify(
         oracle_points=truth.oracle_points,
         truth=activation.truth,
     )
+
+
+def _digits(error: float) -> float:
+    """Return an error to DIGITS significant digits below 1, and as many decimals above."""
+    return float(f"{error:.{DIGITS}g}") if error < 1 else round(error, DIGITS)
 
 
 def check_width(histogram: Histogram | None, spec: QuantSpec) -> None:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from embact.errors import EmbactError
+from embact.fit.record import HISTOGRAM
 from embact.fit.search import coordinates
 
 if TYPE_CHECKING:
@@ -21,8 +24,12 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def front_rows(found: Sequence[Fit]) -> list[Row]:
-    """Return what a table of fits shows, a dict for each: plain numbers and strings."""
+def front_rows(found: Sequence[Fit], histogram: Path | None = None) -> list[Row]:
+    """Return what a table of fits shows, a dict for each: plain numbers and strings.
+
+    histogram: the file that the commands name, quoted for a shell; by default a placeholder.
+    """
+    named = HISTOGRAM if histogram is None else f"--histogram {quote(str(histogram))}"
     rows = []
     for one in found:
         codes, count, size = coordinates(one)
@@ -36,7 +43,7 @@ def front_rows(found: Sequence[Fit]) -> list[Row]:
                 "family": one.family,
                 "parameters": dict(one.candidate.parameters),
                 "digest": one.kernel.digest,
-                "command": one.command,
+                "command": one.command.replace(HISTOGRAM, named),
             }
         )
     return rows
@@ -53,18 +60,29 @@ def front_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def draw_front(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> None:
-    """Draw estimated instructions over table bytes, a colour for each error, into an image file.
+def image_kind(path: Path) -> str:
+    """Return the kind of image that a file's suffix names.
 
-    Raises EmbactError if matplotlib is missing or does not know the kind of file.
+    Raises EmbactError if matplotlib is missing or does not know the kind.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        from matplotlib.backend_bases import FigureCanvasBase
     except ImportError:
         raise EmbactError(
             "matplotlib is not installed", allowed="the extra: pip install embact[plot]"
         ) from None
+    kinds = FigureCanvasBase.get_supported_filetypes().keys() - {"pgf"}  # which asks for LaTeX
+    kind = path.suffix[1:].lower()
+    if kind not in kinds:
+        raise EmbactError("--plot", got=repr(str(path)), allowed=f"a .{', .'.join(sorted(kinds))}")
+    return kind
+
+
+def front_image(rows: Sequence[Mapping[str, Any]], title: str, kind: str) -> bytes:
+    """Return an image of estimated instructions over table bytes, with a colour for each error."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
@@ -79,7 +97,27 @@ def draw_front(rows: Sequence[Mapping[str, Any]], title: str, path: Path) -> Non
     axes.set_xlim(left=-1)
     axes.set(xlabel="table bytes", ylabel="estimated instructions for an element", title=title)
     axes.legend(title="largest error")
+    image = io.BytesIO()
+    figure.savefig(image, format=kind, dpi=150)
+    return image.getvalue()
+
+
+def write_image(path: Path, image: bytes) -> None:
+    """Write an image in one step: the file is the old one or the new one, never a part.
+
+    Makes the folder if it is missing. Raises EmbactError if the place cannot be written.
+    """
     try:
-        figure.savefig(path, dpi=150)
-    except ValueError as error:
-        raise EmbactError("--plot", got=error, where=str(path)) from None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            path.write_bytes(image)  # a device or a pipe; a folder says that it is one
+            return
+        path = path.resolve()
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            temporary.write_bytes(image)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise EmbactError("file cannot be written", got=error.strerror, where=str(path)) from None

@@ -10,7 +10,17 @@ import pytest
 from embact import certify as module
 from embact import ir
 from embact.activations import activation
-from embact.certify import also_checked, certify, differences, first_difference, ideal, stated
+from embact.certify import (
+    Histogram,
+    _digits,
+    also_checked,
+    certify,
+    differences,
+    first_difference,
+    ideal,
+    stated,
+)
+from embact.errors import EmbactError
 from embact.expression import parse, user_activation
 from embact.fit.problem import Limits, Problem
 from embact.fit.search import candidates
@@ -286,6 +296,17 @@ def test_a_function_that_only_fails_on_all_inputs_at_once_is_refused(refuses):
         ideal(user(alone), HALVES)
 
 
+def test_a_function_of_one_number_is_told_so_in_one_plain_line():
+    with pytest.raises(EmbactError) as caught:
+        ideal(user(lambda x: math.exp(x.item())), HALVES)
+    text = str(caught.value)
+    assert text.startswith("mine failed on all inputs at once: got ValueError: ")
+    assert text.endswith("allowed: a function of arrays: np.vectorize(f) makes one of a function "
+                         "of a number")  # fmt: skip
+    assert text.count("allowed") == text.count("got ") == 1
+    assert ideal(user(np.vectorize(math.tanh)), HALVES).codes[-1] == 4
+
+
 def test_integers_and_float32_are_values():
     for function in (lambda x: x.astype(np.int32), lambda x: np.trunc(x).astype(np.float32)):
         assert np.array_equal(
@@ -333,6 +354,47 @@ def test_ideal_cannot_be_written():
 def test_monotone_means_that_outputs_never_turn(node, monotone):
     act, spec = activation("identity"), QuantSpec(Grid(1, 0, 8), Grid(1, 0, 8))
     assert certify(act, spec, Kernel(node, 8, 8)).monotone == monotone
+
+
+# Errors next to 0
+
+
+def test_errors_far_below_a_code_keep_nine_digits():
+    spec = QuantSpec(Grid(1e6, 0, 8), Grid(1e6, -100, 8))
+    kernel = Kernel(ir.clamp(ir.add(ir.x(), ir.const(-100)), -100, 127), 8, 8)
+    proved = certify(activation("softplus"), spec, kernel)
+    scale = spec.output.scale
+    assert proved.max_error_lsb == pytest.approx(math.log(2) / scale, rel=1e-9)
+    assert proved.mean_error_lsb == pytest.approx(math.log(2) / scale / 256, rel=1e-9)
+    assert proved.mse == pytest.approx(math.log(2) ** 2 / 256, rel=5e-9)
+
+
+def test_the_last_bits_of_float64_make_no_error_and_no_other_certificate():
+    spec = QuantSpec(Grid(0.1, 0, 16), Grid(0.1, 5, 16))
+    kernel = Kernel(ir.clamp(ir.add(ir.x(), ir.const(5)), -32768, 32767), 16, 16)
+    exact = certify(user(lambda x: x), spec, kernel)
+    noisy = certify(user(lambda x: x * (1 + 2.0**-50)), spec, kernel)
+    assert (exact.max_error_lsb, exact.mean_error_lsb, exact.mse) == (0.0, 0.0, 0.0)
+    assert noisy == exact
+    assert certify(user(lambda x: x * (1 + 1e-9)), spec, kernel).mse > 0
+
+
+def test_stated_numbers_have_nine_digits():
+    spec = QuantSpec(Grid(0.047, -11, 8), Grid(1 / 256, -128, 8))
+    for budget in (1, 40):
+        kernel = Kernel(ir.clamp(ir.const(budget), -128, 127), 8, 8)
+        proved = certify(activation("sigmoid"), spec, kernel)
+        assert proved.mse == float(f"{proved.mse:.9g}")
+        assert proved.max_error_lsb == round(proved.max_error_lsb, 9) > 1
+    assert _digits(0.00123456789123) == 0.00123456789
+    assert _digits(123.4567891239) == 123.456789124
+
+
+@pytest.mark.parametrize("count", [-1, 1 << 53, 10**400])
+def test_counts_that_float64_does_not_hold_are_refused(refuses, count):
+    assert Histogram((0,) * 255 + ((1 << 53) - 1,)).weights[-1] == 1
+    with refuses("counts of a histogram", "0..9007199254740991"):
+        Histogram((1,) * 255 + (count,))
 
 
 def test_a_kernel_of_other_widths_is_refused(refuses):

@@ -74,14 +74,15 @@ def explore(
     from embact.files import write_text
     from embact.fit.problem import Limits, Options, Problem
     from embact.fit.search import front
-    from embact.report import draw_front, front_csv, front_rows
+    from embact.report import front_csv, front_image, front_rows, image_kind, write_image
 
+    kind = None if plot is None else image_kind(plot)
+    if csv is not None and plot is not None and csv.resolve() == plot.resolve():
+        raise EmbactError("--csv and --plot", got=repr(str(plot)), allowed="two files")
     wanted = read_activation(activation, param or [], expr, name)
     into, out_of = (in_scale, in_zero_point), (out_scale, out_zero_point)
     spec = read_spec(wanted, (dtype, in_dtype, out_dtype), real_range, into, out_of)
     counts = None if histogram is None else read_histogram(histogram, spec.input.bits)
-    if max_error_on_support and counts is None:
-        raise EmbactError("--max-error-on-support without a histogram", allowed="--histogram")
     limits = Limits(max_error, max_bytes, max_error_on_support)
     found = front(Problem(wanted, spec, limits, Options(core=core), counts), family)
     if not found:
@@ -90,13 +91,15 @@ def explore(
             got=f"{max_error} codes" + ("" if max_bytes is None else f", {max_bytes} table bytes"),
             allowed="more of either",
         )
-    rows = front_rows(found)
+    rows = front_rows(found, histogram)
+    title = f"{wanted.name}, {show.spec_text(spec)}, {core}"
+    image = None if kind is None else front_image(rows, title, kind)
     if csv is not None:
         write_text(csv, front_csv(rows))
-    if plot is not None:
-        draw_front(rows, f"{wanted.name}, {show.spec_text(spec)}, {core}", plot)
+    if plot is not None and image is not None:
+        write_image(plot, image)
     if json:
-        show.as_json([dict(row) for row in rows])
+        show.as_json(rows)
         return
     show.say(f"{wanted.name}: {wanted.formula}, {show.spec_text(spec)}, on {core}\n")
     show.table(
@@ -116,4 +119,4 @@ def explore(
     for path in (csv, plot):
         if path is not None:
             show.say(f"\nwrote {path}")
-    show.say(f"\nnext: the first of them is: {found[0].command}\n      (--json has all)")
+    show.say(f"\nnext: the first of them is: {rows[0]['command']}\n      (--json has all)")

@@ -10,6 +10,7 @@ import typer
 
 from embact.cli import kernels, show
 from embact.cli.options import (
+    Clamp,
     Continuous,
     Core,
     Dtype,
@@ -45,6 +46,15 @@ from embact.errors import EmbactError
 
 if TYPE_CHECKING:
     from embact.activations import Activation
+
+
+REAL_OPTIONS = frozenset(
+    (
+        *("activation", "expr", "name", "param", "json"),
+        *("real", "real_range", "segments", "continuous", "terms"),
+    )
+)
+"""The parameters of ``fit`` that --real takes."""
 
 
 def register(app: typer.Typer) -> None:
@@ -96,6 +106,7 @@ def list_activations(json: Json = False) -> None:
 
 
 def fit(
+    context: typer.Context,
     activation: Wanted = None,
     expr: Expr = None,
     name: Name = None,
@@ -124,10 +135,11 @@ def fit(
     terms: Terms = None,
     segments: Segments = None,
     minimize: Minimize = "max",
-    shifts: Shifts = "common",
+    shifts: Shifts = None,
     continuous: Continuous = False,
     fold: Fold = None,
     lookup: Lookup = None,
+    clamp: Clamp = None,
     histogram: HistogramFile = None,
     max_error_on_support: OnSupport = False,
     explain: Annotated[
@@ -153,6 +165,7 @@ def fit(
     """
     wanted = read_activation(activation, param or [], expr, name)
     if real:
+        _check_real(context)
         _fit_real(wanted, real_range, segments, continuous, terms, json)
         return
 
@@ -175,14 +188,13 @@ def fit(
             "continuous": continuous,
             "fold": fold,
             "lookup": lookup,
+            "clamp": clamp,
             "objective": objective,
             "core": core,
         },
         family,
     )
     counts = None if histogram is None else read_histogram(histogram, spec.input.bits)
-    if max_error_on_support and counts is None:
-        raise EmbactError("--max-error-on-support without a histogram", allowed="--histogram")
     limits = Limits(values.pop("max_error"), max_bytes, max_error_on_support)
     choice = choose(Problem(wanted, spec, limits, Options(**values), counts), family)
     found = choice.fit
@@ -204,6 +216,21 @@ def fit(
         show.say("\nnext: add --out kernel.json, then embact emit kernel.json --out include/")
 
 
+def _check_real(context: typer.Context) -> None:
+    """Raise EmbactError if an option was given that a fit in real numbers does not have."""
+    given = [
+        param.opts[0]
+        for param in context.command.params
+        if param.name not in REAL_OPTIONS
+        and (source := context.get_parameter_source(param.name or ""))
+        and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise EmbactError(
+            "--real", got=", ".join(given), allowed="--range, --segments, --continuous, --terms"
+        )
+
+
 def _fit_real(
     wanted: Activation,
     real_range: str | None,
@@ -212,12 +239,14 @@ def _fit_real(
     terms: int | None,
     json: bool,
 ) -> None:
-    from embact.fit.real import minimax
+    from embact.fit.real import POINTS, minimax
 
     if real_range is None or segments is None:
         raise EmbactError(
             "--real", got="no --range" if real_range is None else "no --segments", allowed="both"
         )
+    if segments >= POINTS:
+        raise EmbactError("segments", got=segments, allowed=f"1..{POINTS - 1}")
     low, high = read_range(real_range)
     found = minimax(wanted, low, high, segments, continuous=continuous, terms=terms)
     if json:

@@ -79,7 +79,8 @@ Minimize = Annotated[
     str, typer.Option(metavar="max|mse", help="Which error is the least with --segments.")
 ]
 Shifts = Annotated[
-    str, typer.Option(metavar="common|each", help="One shift for all segments, or one for each.")
+    str | None,
+    typer.Option(metavar="common|each", help="One shift for all segments, or one for each."),
 ]
 Continuous = Annotated[
     bool, typer.Option("--continuous", help="Segments of pwl meet (int8, 8-bit slopes).")
@@ -91,6 +92,10 @@ Fold = Annotated[
 Lookup = Annotated[
     str | None,
     typer.Option(metavar="compare|index", help="How pwl finds a segment; default: either."),
+]
+Clamp = Annotated[
+    str | None,
+    typer.Option(metavar="codes|tight", help="Clamp to the code range, or as the budget allows."),
 ]
 HistogramFile = Annotated[
     Path | None,
@@ -115,8 +120,10 @@ def fill_in(values: dict[str, Any], family: str) -> dict[str, Any]:
     the least error is wanted, any error is allowed; else 1 code.
     """
     filled = {name: value for name, value in values.items() if value is not None}
-    if "objective" not in filled and family in ("pwl", "shift_pwl"):
-        filled = {"fold": False, **filled, "objective": "segments"}
+    if family in ("pwl", "shift_pwl") and "objective" not in filled:
+        filled = {"fold": False, "clamp": "codes", "objective": "segments", **filled}
+    if "segments" in filled and values.get("objective") is None:
+        filled["objective"] = "error"
     least = "segments" in filled or filled.get("objective") == "error"
     return {"max_error": ANY_ERROR if least else 1, **filled}
 
@@ -178,7 +185,10 @@ def read_histogram(path: Path, bits: int) -> Histogram:
     import numpy as np
 
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
+                raise ValueError("one array, as of .npy")  # noqa: TRY301, TRY004 - told below
             arrays = {key: archive[key] for key in archive.files}
     except (
         zipfile.BadZipFile,
@@ -187,9 +197,13 @@ def read_histogram(path: Path, bits: int) -> Histogram:
         EOFError,
         AttributeError,
         TypeError,
+        RuntimeError,
     ) as error:
         raise EmbactError(
-            "not a histogram", got=str(error).splitlines()[0], allowed=".npz", where=str(path)
+            "not a histogram",
+            got=(str(error) or type(error).__name__).splitlines()[0],
+            allowed="an .npz archive",
+            where=str(path),
         ) from None
     if len(arrays) != 1 or not arrays.keys() <= {"counts", "codes"}:
         raise EmbactError(

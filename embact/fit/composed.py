@@ -56,7 +56,7 @@ def _of_view(problem: Problem, view: View) -> Iterator[Candidate]:
     if options.terms is None:
         wide = dataclasses.replace(options, slope_bits=options.slope_bits or 16)
         yield from pwl.of_view(dataclasses.replace(problem, options=wide), view)
-    if options.slope_bits is None and options.lookup is None and options.shifts == "common":
+    if options.slope_bits is None and options.lookup is None and options.shifts in (None, "common"):
         yield from shift_pwl.of_view(problem, view)
 
 

@@ -59,6 +59,7 @@ def _least(problem: Problem, view: View, most: int) -> list[Segment] | None:
     What a budget allows, a larger one does at the same shift, unless that is too wide: bisection.
     """
     least, best = 1 << problem.spec.output.bits, None
+    most = min(most, view.bounds.x.size)
     for shift in SHIFTS:  # the narrow ones first: they leave the wide ones little to try
         low, high = 0, least
         tried = high - 1

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from embact.errors import EmbactError
 from embact.fit.fold import fold, plain
 from embact.fit.least import RESOLUTION_LSB
-from embact.fit.line import Form, Refutation, Strips, longest
-from embact.fit.pwl import SHIFTS
+from embact.fit.line import ALL_SHIFTS, Form, Refutation, Strips, longest
 
 if TYPE_CHECKING:
     from embact.fit.line import Intervals, Pair
@@ -29,8 +28,8 @@ EXPLAINED = ("pwl", "shift_pwl")
 class Need:
     """Two values of the variable whose outputs bound every slope that serves both.
 
-    A value outside the stretch is 0 and stands for the limits of the offset, int32. Twice the same
-    value: no int32 gives an output that serves it.
+    A value outside the stretch (0, or an end of the domain) stands for int32. Twice the same value:
+    no int32 gives an output that serves it.
     """
 
     inputs: tuple[int, int]
@@ -77,7 +76,7 @@ class Explanation:
 
     variable: str
     slope_bits: int
-    terms: int
+    terms: int | None
     align: int
     max_error_lsb: float | None
     bounds: Intervals
@@ -91,7 +90,8 @@ def explain(fit: Fit) -> Explanation:
     EmbactError for other families, and for kernels that were not made to have few segments.
     """
     problem, chosen, options = fit.problem, fit.candidate.parameters, fit.problem.options
-    other = options.continuous or options.minimize == "mse" or options.shifts == "each"
+    other = options.continuous or options.minimize == "mse" or "shift" not in chosen
+    other |= options.segments is not None and fit.limits.on_support
     if fit.family not in EXPLAINED or other or chosen.get("least_code"):
         raise EmbactError(
             "no witnesses to print",
@@ -110,10 +110,15 @@ def explain(fit: Fit) -> Explanation:
         raise EmbactError(
             "no witnesses to print", got="a folded kernel whose error no other can be below"
         )
-    form = Form(chosen["slope_bits"], 0, terms=chosen.get("terms", 0))
+    form = Form(
+        chosen["slope_bits"],
+        0,
+        terms=chosen.get("terms"),
+        everywhere=fit.family == "shift_pwl",
+    )
     align = 1 << chosen.get("spacing_log2", 0)
     one_shift = align > 1 and problem.spec.input.bits == 16
-    shifts = (chosen["shift"],) if one_shift else SHIFTS
+    shifts = (chosen["shift"],) if one_shift else ALL_SHIFTS
     return Explanation(
         "|x - zero_point|" if folded else "x",
         form.slope_bits,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Union
 
 import numpy as np
 
@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 FARTHEST = 1 << 24
 """The largest |h| of a folded view: far beyond every code, and sums of a few fit int32."""
+
+
+Clamp = Union[Literal["codes", "tight"], tuple[int, int]]  # noqa: UP007 - evaluated on 3.10
+"""What limits y: the code range, the narrowest range within the budget, or given codes."""
+CODES: Clamp = "codes"
+TIGHT: Clamp = "tight"
 
 
 @dataclass(frozen=True)
@@ -60,25 +66,37 @@ class View:
 def views(problem: Problem) -> list[View]:
     """Return the views that the options allow: plain and folded, by each clamp that can matter.
 
-    A kernel's result is clamped to the code range, or, where a twentieth of the inputs or more lie
-    on a constant end that this would serve without a segment, to the activation's own codes.
+    A kernel's result is clamped to the code range, or, where that leaves a twentieth of the inputs
+    or more to the clamp besides, as narrowly as the budget allows.
     """
-    found = []
-    ends = [problem.code_range]
-    own = set(problem.own_range) - set(problem.code_range)
-    if 20 * np.count_nonzero(np.isin(problem.truth.codes, list(own))) >= problem.truth.codes.size:
-        ends.append(problem.own_range)
-    for limits in ends:
-        if problem.options.fold is not True:
-            found.append(plain(problem, limits))
-        if problem.options.fold is not False and (half := fold(problem, limits)):
+    options, found = problem.options, []
+    clamps: list[Clamp] = [CODES] if options.clamp != TIGHT else []
+    if options.clamp == TIGHT or (options.clamp is None and _tight_helps(problem)):
+        clamps.append(TIGHT)
+    for clamp in clamps:
+        if options.fold is not True:
+            found.append(plain(problem, clamp))
+        if options.fold is not False and (half := fold(problem, clamp)):
             found.append(half)
     return found
 
 
-def plain(problem: Problem, clamp: tuple[int, int] | None = None) -> View:
-    """Return the view without folding; clamp as for ``Problem.bounds``."""
-    limits = clamp or problem.code_range
+def _tight_helps(problem: Problem) -> bool:
+    wide, narrow = problem.bounds(), problem.bounds(problem.tight_range)
+    free = [np.count_nonzero((b.low == -FREE) | (b.high == FREE)) for b in (wide, narrow)]
+    return bool(20 * (free[1] - free[0]) >= wide.x.size)
+
+
+def clamp_of(problem: Problem, clamp: Clamp) -> tuple[int, int]:
+    """Return the limits that a clamp means for a problem."""
+    if isinstance(clamp, tuple):
+        return clamp
+    return problem.tight_range if clamp == TIGHT else problem.code_range
+
+
+def plain(problem: Problem, clamp: Clamp = "codes") -> View:
+    """Return the view without folding."""
+    limits = clamp_of(problem, clamp)
     return View(
         problem.bounds(limits),
         x(),
@@ -89,11 +107,12 @@ def plain(problem: Problem, clamp: tuple[int, int] | None = None) -> View:
     )
 
 
-def fold(problem: Problem, clamp: tuple[int, int] | None = None) -> View | None:
+def fold(problem: Problem, clamp: Clamp | None = None) -> View | None:
     """Return the half of a problem whose activation has a symmetry, or None.
 
-    clamp: as for ``Problem.bounds``. None too if no output serves both signs of some magnitude.
+    clamp: by default the code range. None too if no output serves both signs of some magnitude.
     """
+    limits = clamp_of(problem, clamp or CODES)
     zero, target = problem.spec.input.zero_point, problem.spec.output
     match problem.activation.symmetry:
         case "odd":
@@ -104,7 +123,7 @@ def fold(problem: Problem, clamp: tuple[int, int] | None = None) -> View | None:
             mirror = _fall(problem.spec)
         case _:
             mirror = None
-    bounds = None if mirror is None else halved(problem.bounds(clamp), zero, mirror)
+    bounds = None if mirror is None else halved(problem.bounds(limits), zero, mirror)
     if bounds is None or mirror is None:
         return None
     u = magnitude(zero)
@@ -112,7 +131,7 @@ def fold(problem: Problem, clamp: tuple[int, int] | None = None) -> View | None:
         bounds,
         u,
         lambda h: select_less(x(), const(zero), mirror.node(u, h), h),
-        clamp or problem.code_range,
+        limits,
         folded=True,
         remade=lambda other: fold(other, clamp),
     )

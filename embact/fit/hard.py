@@ -14,9 +14,9 @@ import math
 from typing import TYPE_CHECKING
 
 from embact.fit.composed import ROOM, gate_unit, gate_views
-from embact.fit.fold import View, plain
+from embact.fit.fold import TIGHT, View, plain
 from embact.fit.least import least_error
-from embact.fit.line import Segment
+from embact.fit.line import Form, Segment
 from embact.fit.lookup import by_multiplying
 from embact.fit.problem import Candidate, Limits
 from embact.ir import add, clamp, const, mul, named, shr, x
@@ -48,13 +48,14 @@ def hard(problem: Problem) -> Iterator[Candidate]:
 
     For the second standard form of an activation it is 2.
     """
-    views = [plain(problem, problem.own_range)]
+    views = [plain(problem, TIGHT)]
     if problem.activation.symmetry == "gated":
         views += _any_gate(problem)
-    slope_bits = PRODUCT_BITS - problem.spec.input.bits
+    form = Form(PRODUCT_BITS - problem.spec.input.bits, 0)
     for view in views:
-        if found := least_error(problem, view, slope_bits, 1):
-            yield _built(problem, view, found[0], 0)
+        if least := least_error(problem, view, form, 1):
+            (line,), tight = least
+            yield _built(problem, tight, line, 0)
     for number, constants in enumerate(STANDARD.get(problem.activation.name, ()), 1):
         yield from _line(problem, constants, number)
     if problem.activation.name in GATED:

@@ -19,12 +19,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from embact.errors import EmbactError
 from embact.ir import INT32_MAX, INT32_MIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from embact.grid import Codes
+
+ALL_SHIFTS = range(32)
+"""All that int32 allows: beyond 32 - output bits only outputs that stay near code 0 fit."""
+
+CODES = 1 << 17
+"""Beyond every code and every magnitude of one."""
 
 FREE = 1 << 61
 """Stands for an unbounded interval end: larger than any a * x + b, and sums of two fit int64."""
@@ -63,7 +70,9 @@ class Form:
 
     slope_bits: width of the signed slope.
     shift: S above.
-    terms: if not 0, a slope is a sum of at most that many signed powers of two.
+    terms: if given, a slope is a sum of at most that many signed powers of two; for 0 it is 0.
+    everywhere: whether a line fits int32 at the first and the last input too, not only on its run:
+    wherever it is one arm of a choice, it is evaluated for every input.
     offset_step: the offset is a multiple of it (2**16 when the product is taken by MULH, else 1).
     Offsets and results, as multiples of offset_step, fit int32.
     """
@@ -71,12 +80,13 @@ class Form:
     slope_bits: int
     shift: int
     offset_step: int = 1
-    terms: int = 0
+    terms: int | None = None
+    everywhere: bool = False
 
     @property
     def slopes(self) -> Codes | None:
         """The allowed slopes in ascending order, or None if all of that width are."""
-        return power_sums(self.slope_bits, self.terms) if self.terms else None
+        return None if self.terms is None else power_sums(self.slope_bits, self.terms)
 
 
 @lru_cache
@@ -106,6 +116,15 @@ class Segment:
     offset: int
     shift: int
 
+    def __post_init__(self) -> None:
+        if not (
+            -CODES <= self.first <= self.last <= CODES
+            and abs(self.slope) <= FREE >> 29
+            and abs(self.offset) <= FREE >> 13
+            and 0 <= self.shift < 48
+        ):
+            raise EmbactError("a segment", got=self, allowed="codes, and a line within int64")
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -120,8 +139,8 @@ class Pair:
 class Refutation:
     """Why no line serves some inputs: no allowed slope is >= at_least.slope and <= at_most.slope.
 
-    A bound that is None is that of the slope's width. Where the second input of a pair is 0 and not
-    among the inputs, it stands for the limits of the offset.
+    A bound that is None is that of the slope's width. An input of a pair that is not among the
+    inputs (0, or an end of the domain) stands for int32.
     """
 
     at_least: Pair | None
@@ -143,6 +162,8 @@ class Strips:
         self.slope_low = -(1 << (form.slope_bits - 1))
         self.slope_high = (1 << (form.slope_bits - 1)) - 1
         self.slopes = form.slopes
+        # the offset itself must fit: the same test as an input 0
+        self.ends = (0, int(bounds.x[0]), int(bounds.x[-1])) if form.everywhere else (0,)
 
     def offsets(self, i: int, j: int, slope: int) -> tuple[int, int, int, int]:
         """Return (least offset, greatest offset, and the x that forces each) for inputs i..j-1."""
@@ -151,11 +172,11 @@ class Strips:
         p, q = int(least.argmax()), int(greatest.argmin())
         low, high = int(least[p]), int(greatest[q])
         x_low, x_high = int(self.x[i + p]), int(self.x[i + q])
-        # the offset itself must fit: the same test as an input 0
-        if low < self.offset_low:
-            low, x_low = self.offset_low, 0
-        if high > self.offset_high:
-            high, x_high = self.offset_high, 0
+        for end in self.ends:
+            if low < self.offset_low - slope * end:
+                low, x_low = self.offset_low - slope * end, end
+            if high > self.offset_high - slope * end:
+                high, x_high = self.offset_high - slope * end, end
         return low, high, x_low, x_high
 
     def slope(self, i: int, j: int, start: int) -> int | None:

@@ -3,23 +3,35 @@
     h(v) = (slope[i] * v + offset[i]) >> shift,  i = number of breakpoints <= v
 
 v is the input, or its magnitude if the activation has a symmetry. For every shift the greedy pass
-is optimal, and every shift that int32 allows is tried, so no kernel of this form meets the budget
-with fewer segments. What a kernel costs grows with the number of segments alone once its structure
-(view, slope width, lookup, spacing of the index) is chosen, and the least of every structure is
-yielded: the cheapest kernel of the family is among them. This module must not know C or costs.
+is optimal, and every shift that int32 allows is tried, so no kernel of this form and clamp meets
+the budget with fewer segments. What a kernel costs grows with the number of segments once its
+structure (view, slope width, lookup, spacing of the index) is chosen, so the least of each
+structure is yielded, and the search prices them. This module must not know C or costs.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embact.fit.continuous import continuous
 from embact.fit.fold import views
-from embact.fit.least import least_error, least_squares
-from embact.fit.line import Form, Intervals, Run, Segment, Strips, lines, longest, runs
+from embact.fit.least import least_error
+from embact.fit.line import (
+    ALL_SHIFTS,
+    Form,
+    Intervals,
+    Run,
+    Segment,
+    Strips,
+    lines,
+    longest,
+    runs,
+)
 from embact.fit.lookup import branching, by_multiplying, indexed, piecewise
 from embact.fit.problem import Candidate
+from embact.fit.squares import least_squares
 from embact.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -29,11 +41,9 @@ if TYPE_CHECKING:
     from embact.fit.problem import Problem
     from embact.ir import Node
 
-SHIFTS = range(32)
-"""All that int32 allows: beyond 32 - output bits only outputs that stay near code 0 fit."""
-
-BRANCHES = 128
-"""Most segments whose coefficients are written into a tree of choices."""
+BRANCHES = {8: 128, 16: 64}
+"""Most segments whose coefficients are written into a tree of choices, by input bits: what a user
+may still want to read, and a search finds in seconds."""
 
 CELLS = 512
 """Most entries of an index table."""
@@ -63,27 +73,29 @@ def of_view(problem: Problem, view: View) -> Iterator[Candidate]:
     options = problem.options
     for slope_bits in (options.slope_bits,) if options.slope_bits else (16, 8):
         if options.continuous:
-            yield from _continuous(problem, view, slope_bits)
+            if options.segments is None or view.clamp == problem.code_range:
+                found = continuous(problem, view, slope_bits)
+                yield from _compared(problem, view, slope_bits, found)
         elif options.segments is not None:
             yield from _least(problem, view, slope_bits)
-        elif options.shifts == "each":
-            yield from _each(problem, view, slope_bits)
         else:
-            yield from _common(problem, view, slope_bits)
+            if options.shifts != "each":
+                yield from _common(problem, view, slope_bits)
+            if options.shifts != "common" and options.lookup != "index":
+                yield from _each(problem, view, slope_bits)
 
 
-def fewest(
-    bounds: Intervals, slope_bits: int, terms: int = 0, align: int = 1, at_most: int = 1 << 16
-) -> Plan | None:
+def fewest(bounds: Intervals, form: Form, align: int = 1, at_most: int = 1 << 16) -> Plan | None:
     """Return the fewest runs over all shifts, and of those the smallest shift.
 
-    The smallest shift has the smallest offsets. None if nothing serves, or more than at_most runs.
+    The smallest shift has the smallest offsets; that of the form is not used. None if nothing
+    serves, or more than at_most runs.
     """
     best: Plan | None = None
-    for shift in SHIFTS:
-        form = Form(slope_bits, shift, terms=terms)
-        if found := runs(bounds, form, at_most, align):
-            best, at_most = Plan(form, found), len(found) - 1
+    for shift in ALL_SHIFTS:
+        tried = dataclasses.replace(form, shift=shift)
+        if found := runs(bounds, tried, at_most, align):
+            best, at_most = Plan(tried, found), len(found) - 1
         if at_most == 0:
             break
     return best
@@ -92,7 +104,7 @@ def fewest(
 def _common(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
     """Yield the kernels with one shift for all segments, by each kind of lookup."""
     wanted = problem.options.lookup
-    plan = fewest(view.bounds, slope_bits)
+    plan = fewest(view.bounds, Form(slope_bits, 0))
     if plan is None:
         return
     found = lines(view.bounds, plan.form, plan.runs)
@@ -121,27 +133,29 @@ def _aligned(problem: Problem, bounds: Intervals, form: Form, spacing: int) -> P
     For int8 inputs over all shifts; for int16 inputs at one shift, so that a search takes seconds.
     """
     if problem.spec.input.bits == 8:
-        return fewest(bounds, form.slope_bits, align=1 << spacing)
+        return fewest(bounds, form, 1 << spacing)
     found = runs(bounds, form, bounds.x.size, 1 << spacing)
     return Plan(form, found) if found else None
 
 
 def _each(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
-    """Yield the kernel with the fewest segments if each has a shift of its own."""
-    strips = {shift: Strips(view.bounds, Form(slope_bits, shift)) for shift in SHIFTS}
-    slopes = dict.fromkeys(SHIFTS, 0)
+    """Yield the kernel with the fewest segments if each has a shift of its own, in a tree."""
+    forms = [Form(slope_bits, shift, everywhere=True) for shift in ALL_SHIFTS]
+    strips = [Strips(view.bounds, form) for form in forms]
+    slopes = [0] * len(forms)
+    most = BRANCHES[problem.spec.input.bits]
     found: list[Segment] = []
     start, size, length = 0, view.bounds.x.size, 1
     while start < size:
-        ends = {}
-        for shift, one in strips.items():
-            ends[shift], slopes[shift] = longest(one, start, length, slopes[shift])
-        shift = max(SHIFTS, key=lambda shift: (ends[shift], -shift))
-        end = ends[shift]
-        if end == start or len(found) == BRANCHES:
+        ends = []
+        for shift, one in enumerate(strips):
+            end, slopes[shift] = longest(one, start, length, slopes[shift])
+            ends.append(end)
+        end = max(ends)
+        if end == start or len(found) == most:
             return
-        run = Run(start, end, slopes[shift])
-        found += lines(view.bounds, Form(slope_bits, shift), [run])
+        shift = ends.index(end)
+        found += lines(view.bounds, forms[shift], [Run(start, end, slopes[shift])])
         start, length = end, end - start
     node = branching(found, view.magnitude, by_multiplying)
     yield made(problem, view, node, found, slope_bits)
@@ -150,14 +164,18 @@ def _each(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
 def _least(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
     """Yield the kernel of at most ``options.segments`` segments with the least error."""
     most = problem.options.segments or 1
-    least = least_error if problem.options.minimize == "max" else least_squares
-    found = least(problem, view, slope_bits, most)
-    if found:
-        yield made(problem, view, piecewise(found, view.magnitude), found, slope_bits)
+    form = Form(slope_bits, 0)
+    if problem.options.minimize == "mse":
+        found = least_squares(problem, view, form, most)
+        yield from _compared(problem, view, slope_bits, found)
+    elif least := least_error(problem, view, form, most):
+        yield from _compared(problem, least[1], slope_bits, least[0])
 
 
-def _continuous(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
-    found = continuous(problem, view, slope_bits)
+def _compared(
+    problem: Problem, view: View, slope_bits: int, found: list[Segment] | None
+) -> Iterator[Candidate]:
+    """Yield the kernel of some segments whose breakpoints are compared, if there are any."""
     if found:
         yield made(problem, view, piecewise(found, view.magnitude), found, slope_bits)
 

@@ -30,6 +30,9 @@ SCHEMA = 2
 
 SCHEMA_TEXT = f"{SCHEMA} (made by this embact; fit it again)"
 
+HISTOGRAM = "--histogram HISTOGRAM.npz"
+"""What a command has in place of the histogram's file, which a fit does not know."""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -82,7 +85,7 @@ class Fit:
         if self.limits.max_bytes is not None:
             words.append(f"--max-bytes {self.limits.max_bytes}")
         if self.problem.histogram is not None:
-            words.append("--histogram HISTOGRAM.npz")
+            words.append(HISTOGRAM)
         if self.limits.on_support:
             words.append("--max-error-on-support")
         words.append(f"--objective {self.problem.options.objective}")
@@ -200,9 +203,10 @@ def fit_of_json(text: str | bytes, *, where: str = "", activation: Activation | 
     """Return the fit that a JSON text holds.
 
     activation: the one that the kernel was fitted to; needed where that is a Python callable.
-    Nothing in it is taken on trust. Raises EmbactError if the text is not such a document, if its
-    kernel is not the one its digest names, or if the certificate, limits, segments or table bytes
-    do not follow from that kernel.
+    No evidence in it is taken on trust: raises EmbactError if the text is not such a document, if
+    its kernel is not the one its digest names, or if the certificate, limits, segments or table
+    bytes do not follow from that kernel. Family, options and parameters say how the kernel was
+    found; beyond their form, and what segments say of them, they are not checked.
     """
     try:
         head = msgspec.json.decode(text, type=dict)
@@ -245,6 +249,7 @@ def fit_of_json(text: str | bytes, *, where: str = "", activation: Activation | 
 def _check(fit: Fit, record: _Record) -> None:
     """Raise EmbactError if anything that a kernel file states does not follow from its kernel."""
     check_identifier(fit.family, "family")
+    _check_parameters(record)
     if fit.kernel.table_bytes != record.table_bytes:
         raise EmbactError(
             "table bytes", got=record.table_bytes, allowed=str(fit.kernel.table_bytes)
@@ -263,6 +268,19 @@ def _check(fit: Fit, record: _Record) -> None:
         covered = starts == [*follows, codes[-1] + 1]
         if not covered or not np.array_equal(clamped, fit.kernel.outputs):
             raise EmbactError("segments", allowed="the ones that give the kernel's outputs")
+
+
+def _check_parameters(record: _Record) -> None:
+    """Raise EmbactError unless parameters are safe to print, and say of the segments what is so."""
+    segments, shifts = record.segments, {segment.shift for segment in record.segments}
+    for name, value in record.parameters.items():
+        check_identifier(name, "parameter")
+        if abs(value) >= 1 << 31:
+            raise EmbactError(f"parameter {name}", got=value, allowed="below 2**31 either way")
+        if segments and name == "segments" and value != len(segments):
+            raise EmbactError("parameter segments", got=value, allowed=str(len(segments)))
+        if segments and name == "shift" and {value} != shifts:
+            raise EmbactError("parameter shift", got=value, allowed="the segments' own")
 
 
 def meets(fit: Fit) -> bool:

@@ -6,6 +6,7 @@ This module must not know how a family works, or any core's instruction counts.
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,18 +48,15 @@ FAMILIES: dict[str, Callable[[Problem], Iterator[Candidate]]] = {
 
 AUTO = "auto"
 
-NO_SEGMENTS = 1 << 17
-"""Stands for the number of segments of a kernel that has none: more than any."""
-
 _LINES = {"segments", "fold"}
 KNOWS: dict[str, set[str]] = {
     "composed": _LINES | {"slope_bits", "terms", "shifts", "lookup"},
     "interp": _LINES,
     "lut": {"fold"},
-    "pwl": _LINES | {"slope_bits", "minimize", "shifts", "continuous", "lookup"},
+    "pwl": _LINES | {"slope_bits", "minimize", "shifts", "continuous", "lookup", "clamp"},
     "quadratic": _LINES | {"slope_bits", "terms"},
     "rational": {"fold"},
-    "shift_pwl": _LINES | {"terms"},
+    "shift_pwl": _LINES | {"terms", "clamp"},
 }
 """The options about the form that a family follows; a family that is not listed has none."""
 
@@ -100,10 +98,14 @@ def families_of(family: str, options: Options) -> list[str]:
         and getattr(options, option.name) != option.default
     }
     able = [name for name in FAMILIES if fixed <= KNOWS.get(name, set())]
+    if options.terms is not None and fixed & {"slope_bits", "shifts", "lookup"}:
+        able = [name for name in able if name != "composed"]  # of two gates, neither has both
     if family == AUTO:
         able = [name for name in able if name not in CLASSICS]
     if not able or (family != AUTO and family not in able):
-        listed = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(fixed))
+        known = KNOWS.get(family, set()) if family != AUTO else set().union(*KNOWS.values())
+        wrong = sorted(fixed - known) or sorted(fixed)
+        listed = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
         raise EmbactError(
             "options about the form that "
             + ("no family has" if family == AUTO else f"family {family} lacks"),
@@ -129,22 +131,33 @@ def fit(problem: Problem, family: str = AUTO) -> Fit:
 def choose(problem: Problem, family: str = AUTO) -> Choice:
     """Return the certified kernel within the limits that is best by ``options.objective``.
 
-    Ties go to the other two objectives. For the least error the budgets 0, 1, 2, .. are tried in
-    turn until a kernel meets the limits. Raises EmbactError if no candidate meets the limits,
-    naming the best that each family reached.
+    Ties go to the other objectives. For the least error the budgets of a ladder are tried until a
+    kernel meets the limits, then those that the last step left out. Raises EmbactError if no
+    candidate meets the limits, naming the best that each family reached.
     """
-    budgets = [problem.limits.max_error]
-    if problem.options.objective == "error":
-        budgets = ladder(problem.limits.max_error)
+    limits, options = problem.limits, problem.options
     found: list[Fit] = []
-    for budget in budgets:
-        limits = dataclasses.replace(problem.limits, max_error=budget)
-        found += candidates(dataclasses.replace(problem, limits=limits), family)
-        meeting = [one for one in found if meets(one)]
-        if meeting:
-            best = min(meeting, key=_price)
-            return Choice(best, _reason(best, meeting))
-    raise _nothing_meets(problem, family, found)
+
+    def meeting(budget: int) -> list[Fit]:
+        asked = dataclasses.replace(limits, max_error=budget)
+        found.extend(candidates(dataclasses.replace(problem, limits=asked), family))
+        return [one for one in found if meets(one)]
+
+    best: list[Fit] = []
+    if options.objective == "error" and options.segments is None:
+        below = -1
+        for budget in ladder(limits.max_error):
+            if best := meeting(budget):
+                between = (meeting(less) for less in range(below + 1, budget))
+                best = next((some for some in between if some), best)
+                break
+            below = budget
+    else:
+        best = meeting(limits.max_error)
+    if not best:
+        raise _nothing_meets(problem, family, found)
+    chosen = min(best, key=_price)
+    return Choice(chosen, _reason(chosen, best))
 
 
 def ladder(most: int) -> list[int]:
@@ -187,8 +200,11 @@ def front(problem: Problem, family: str = AUTO) -> list[Fit]:
 
 
 def _alone(one: Fit) -> Fit:
-    """Return a fit whose limits are its own bytes, so that its command finds it again."""
-    limits = dataclasses.replace(one.limits, max_bytes=one.kernel.table_bytes)
+    """Return a fit whose limits are what it costs, so that its command finds it again."""
+    codes, _, size = coordinates(one)
+    limits = dataclasses.replace(
+        one.limits, max_error=max(one.limits.max_error, codes), max_bytes=size
+    )
     return dataclasses.replace(one, problem=dataclasses.replace(one.problem, limits=limits))
 
 
@@ -200,7 +216,13 @@ def coordinates(one: Fit) -> tuple[int, int, int]:
 
 
 def _error(one: Fit) -> tuple[float, float]:
-    return one.certificate.max_error_lsb, one.certificate.mse
+    largest, mean = one.certificate.max_error_lsb, one.certificate.mse
+    return (mean, largest) if one.problem.options.minimize == "mse" else (largest, mean)
+
+
+def _segments(one: Fit) -> float:
+    """Return how many segments a kernel has; one without any is like one with too many."""
+    return one.candidate.parameters.get("segments", math.inf)
 
 
 def _price(one: Fit) -> tuple[float, ...]:
@@ -213,43 +235,50 @@ def _price(one: Fit) -> tuple[float, ...]:
         case "error":
             return *_error(one), count, size
         case "segments":
-            return one.candidate.parameters.get("segments", NO_SEGMENTS), count, size, *_error(one)
+            return _segments(one), count, size, *_error(one)
+
+
+COUNTED = {
+    "instructions": "fewest estimated instructions on {core}",
+    "bytes": "fewest table bytes",
+    "error": "least error",
+    "segments": "fewest segments",
+}
+"""What each objective is called in a sentence."""
 
 
 def _reason(best: Fit, meeting: list[Fit]) -> str:
     """Return one sentence that compares the best with the best of the other families."""
-    objective, core = best.problem.options.objective, best.problem.options.core
+    options = best.problem.options
 
     def value(one: Fit) -> str:
-        return f"{_price(one)[0]:.4g}"
+        first = _price(one)[0]
+        if options.objective != "error":
+            return f"{first:.0f}"
+        return f"{first:.4g}" if options.minimize == "mse" else f"{first:.4g} lsb"
 
     others: dict[str, Fit] = {}
     for one in sorted(meeting, key=_price):
-        if one.family != best.family:
+        if one.family != best.family and _price(one)[0] < math.inf:
             others.setdefault(one.family, one)
-    counted = {"bytes": "table bytes", "segments": "segments"}.get(
-        objective, f"estimated instructions on {core}"
-    )
-    sentence = f"{best.family} has the fewest {counted} ({value(best)})"
-    if objective == "error":
-        sentence = f"{best.family} has the least error ({value(best)} lsb)"
+    counted = COUNTED[options.objective].format(core=options.core)
+    if options.objective == "error" and options.minimize == "mse":
+        counted = "least mean squared error"
+    kernels = f"{len(meeting)} kernel{'s' * (len(meeting) != 1)} within the limits"
     rivals = ", ".join(f"{name} {value(one)}" for name, one in others.items())
-    return f"{sentence} of {len(meeting)} kernels within the limits" + (
+    return f"{best.family} has the {counted} ({value(best)}) of {kernels}" + (
         f"; the best of others: {rivals}" if rivals else ""
     )
 
 
 def _nothing_meets(problem: Problem, family: str, found: list[Fit]) -> EmbactError:
     """Return the error that says how near each family came."""
-    best: dict[str, Fit] = {}
+    best: dict[str, tuple[int, int]] = {}
     for one in found:
-        key = one.certificate.max_error_codes, one.kernel.table_bytes
-        rival = best.get(one.family)
-        if rival is None or key < (rival.certificate.max_error_codes, rival.kernel.table_bytes):
-            best[one.family] = one
+        codes, _, size = coordinates(one)
+        best[one.family] = min((codes, size), best.get(one.family, (codes, size)))
     reached = "; ".join(
-        f"{one.family} {one.certificate.max_error_codes} codes, {one.kernel.table_bytes} bytes"
-        for one in best.values()
+        f"{name} {codes} codes, {size} bytes" for name, (codes, size) in best.items()
     )
     limits, spec = problem.limits, problem.spec
     wanted = f"{limits.max_error} codes"
@@ -259,5 +288,6 @@ def _nothing_meets(problem: Problem, family: str, found: list[Fit]) -> EmbactErr
         f"no {'kernel' if family == AUTO else family + ' kernel'} of {problem.activation.name} "
         f"({spec.input.dtype} -> {spec.output.dtype}) meets the budget",
         got=wanted,
-        allowed=reached or f"nothing: {family} has no kernel here; try --family {AUTO}",
+        allowed=reached
+        or f"nothing: {family} has no kernel here" + "; try --family auto" * (family != AUTO),
     )

@@ -3,16 +3,14 @@
     h(v) = (s1 2**k1 v + s2 2**k2 v + .. + offset) >> shift
 
 A slope is a sum of at most 1, 2 or 3 signed powers of two. The number of segments is provably the
-least for that, as in ``pwl``; of the kernels with one shift, the one whose code is the smallest is
-yielded too, by dynamic programming. This module must not know C or costs.
+least for that, as in ``pwl``. At the shift of the fewest segments the kernel of the fewest compares
+and terms is yielded too, by dynamic programming. This module must not know C or costs.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from embact.fit.fold import views
 from embact.fit.least import least_error
@@ -55,13 +53,14 @@ def _multiplies(problem: Problem, view: View) -> bool:
 
 def of_view(problem: Problem, view: View) -> Iterator[Candidate]:
     """Yield the kernels of one view."""
-    options, fewer = problem.options, BRANCHES
+    options, fewer = problem.options, BRANCHES[problem.spec.input.bits]
     for terms in (options.terms,) if options.terms else (1, 2, 3):
+        form = Form(SLOPE_BITS, 0, terms=terms, everywhere=True)
         if options.segments is not None:
-            if found := least_error(problem, view, SLOPE_BITS, options.segments, terms):
-                yield _built(problem, view, found, terms)
+            if least := least_error(problem, view, form, options.segments):
+                yield _built(problem, least[1], least[0], terms)
             continue
-        plan = fewest(view.bounds, SLOPE_BITS, terms, at_most=fewer)
+        plan = fewest(view.bounds, form, at_most=fewer)
         if plan is None:
             continue
         fewer = len(plan.runs) - 1
@@ -71,15 +70,22 @@ def of_view(problem: Problem, view: View) -> Iterator[Candidate]:
             yield _built(problem, view, found, terms, least_code=1)
 
 
+def _by_terms(form: Form) -> list[Form]:
+    """Return the forms of 0, 1, .. terms, up to those of a form."""
+    most = form.terms or 0
+    return [dataclasses.replace(form, terms=terms) for terms in range(most + 1)]
+
+
 def _fewest_terms(bounds: Intervals, form: Form, found: Sequence[Run]) -> list[Segment]:
     """Return for each run the line with the fewest terms, kept as far from refusal as it can be."""
     segments = []
-    strips = [_strips(bounds, form, terms) for terms in range(form.terms + 1)]
+    forms = _by_terms(form)
+    strips = [Strips(bounds, one) for one in forms]
     for run in found:
-        for terms, one in enumerate(strips):
+        for fewer, one in zip(forms, strips, strict=True):
             slope = one.slope(run.start, run.end, run.slope)
             if slope is not None:
-                segments.append(_line(bounds, form, terms, Run(run.start, run.end, slope)))
+                segments += lines(bounds, fewer, [Run(run.start, run.end, slope)])
                 break
     return segments
 
@@ -88,10 +94,11 @@ def smallest(bounds: Intervals, form: Form) -> list[Segment]:
     """Return the segments of least total cost, COMPARE and one for each term, for one form.
 
     Exact: the least cost from an input on never grows with the input, so for each number of terms
-    the longest run is the best one. Raises nothing: the form must serve every single input.
+    the longest run is the best one. The form must serve every single input.
     """
     size = bounds.x.size
-    strips = [_strips(bounds, form, terms) for terms in range(form.terms + 1)]
+    forms = _by_terms(form)
+    strips = [Strips(bounds, one) for one in forms]
     reach = [(0, 0)] * len(strips)  # (end, slope) from the input after
     reached = []
     for start in range(size):
@@ -111,27 +118,9 @@ def smallest(bounds: Intervals, form: Form) -> list[Segment]:
     segments, start = [], 0
     while start < size:
         end, slope = reached[start][chosen[start]]
-        segments.append(_line(bounds, form, chosen[start], Run(start, end, slope)))
+        segments += lines(bounds, forms[chosen[start]], [Run(start, end, slope)])
         start = end
     return segments
-
-
-def _with_terms(bounds: Intervals, form: Form, terms: int) -> tuple[Intervals, Form]:
-    """Return intervals and form for at most so many terms: for none every input counts as 0."""
-    if terms:
-        return bounds, dataclasses.replace(form, terms=terms)
-    return dataclasses.replace(bounds, x=np.zeros_like(bounds.x)), form
-
-
-def _strips(bounds: Intervals, form: Form, terms: int) -> Strips:
-    return Strips(*_with_terms(bounds, form, terms))
-
-
-def _line(bounds: Intervals, form: Form, terms: int, run: Run) -> Segment:
-    """Return the line of a run with at most so many terms."""
-    (line,) = lines(*_with_terms(bounds, form, terms), [run])
-    first, last = int(bounds.x[run.start]), int(bounds.x[run.end - 1])
-    return dataclasses.replace(line, first=first, last=last, slope=line.slope if terms else 0)
 
 
 def _built(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -106,6 +107,27 @@ def test_explore_draws_the_front(embact, tmp_path):
     assert "est. instructions" in done.stdout
 
 
+@pytest.mark.parametrize(("name", "head"), [("a/f.svg", b"<?xml"), ("f.PDF", b"%PDF")])
+def test_the_suffix_names_the_kind_of_image(embact, tmp_path, name, head):
+    done = embact("explore", *TANH, "--max-error", "1", "--family", "lut", "--plot", name)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / name).read_bytes().startswith(head)
+    assert [path.name for path in (tmp_path / name).parent.iterdir()] == [name.split("/")[-1]]
+
+
+def test_commands_name_the_given_histogram_and_find_the_kernels_again(embact, tmp_path):
+    np.savez(tmp_path / "my data.npz", counts=np.arange(256))
+    words = [*TANH, "--family", "pwl", "--max-error", "1", "--histogram", "my data.npz"]
+    rows = json.loads(embact("explore", *words, "--json", "--csv", "f.csv").stdout)
+    assert all("--histogram 'my data.npz' " in row["command"] for row in rows)
+    assert "HISTOGRAM.npz" not in (tmp_path / "f.csv").read_text("utf-8")
+    again = embact(*shlex.split(rows[0]["command"])[1:], "--json")
+    assert json.loads(again.stdout)["digest"] == rows[0]["digest"]
+    shown = embact("explore", *words).stdout
+    assert "--histogram 'my data.npz' " in shown
+    assert "HISTOGRAM.npz" not in shown
+
+
 def test_a_histogram_makes_the_mean_an_expectation(embact, tmp_path):
     counts = np.zeros(256, dtype=np.int64)
     counts[128:160] = 7
@@ -175,7 +197,20 @@ MISTAKES = {
     "fit sigmoid --real": "--range",
     "fit sigmoid --real --range -8:8": "--segments",
     "fit sigmoid --real --range -8:8 --segments 0": "segments",
+    "fit sigmoid --real --range -8:8 --segments 4001": "1..4000",
+    "fit sigmoid --real --range -8:8 --segments 8 --out k.json": "got --out;",
+    "fit sigmoid --real --range -8:8 --segments 8 --no-fold --explain": "--fold, --explain",
+    "fit sigmoid --real --range -8:8 --segments 8 --dtype int8 --max-error 1": "--dtype, --max",
+    "fit sigmoid --real --range -8:8 --segments 8 --slope-bits 8": "got --slope-bits;",
+    "fit sigmoid --real --range -8:8 --segments 8 --family auto": "got --family;",
+    "fit sigmoid --real --range -8:8 --segments 8 --objective error": "got --objective;",
+    "fit relu --range -1:1 --histogram array.npz": "one array, as of .npy; allowed: an .npz",
     "explore tanh": "input quantisation",
+    "explore tanh --range -4:4 --max-error-on-support": "--histogram",
+    "explore tanh --range -4:4 --plot front --csv f.csv": "--plot: got 'front'; allowed: a .",
+    "explore tanh --range -4:4 --plot f.svg --csv ./f.svg": "two files",
+    "explore tanh --range -4:4 --plot . --family lut": "--plot",
+    "explore tanh --range -4:4 --plot text.npz/f.png --family lut": "text.npz/f.png",
     "explore tanh --range -4:4 --max-error -1": "error budget",
     "explore tanh --range -4:4 --plot front.xyz --family lut": "--plot",
     "explore tanh --range -4:4 --max-error 0 --max-bytes 0 --family lut": "no kernel",
@@ -185,6 +220,8 @@ MISTAKES = {
 @pytest.mark.parametrize("line", MISTAKES)
 def test_a_mistake_is_one_line_and_status_2(embact, tmp_path, line):
     (tmp_path / "text.npz").write_text("not an archive", "utf-8")
+    with (tmp_path / "array.npz").open("wb") as file:
+        np.save(file, np.ones(256, dtype=np.int64))
     np.savez(tmp_path / "short.npz", counts=np.ones(9, dtype=np.int64))
     np.savez(tmp_path / "float.npz", counts=np.ones(256))
     np.savez(tmp_path / "wide.npz", codes=np.array([300]))

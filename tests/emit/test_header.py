@@ -22,7 +22,7 @@ from embact.run.toolchain import STRICT
 
 S8, S16 = Grid(0.0625, 0, 8), Grid(2.0**-12, 0, 16)
 PROBABILITY, UNIT = Grid(1 / 256, -128, 8), Grid(2.0**-15, 0, 16)
-PLAIN = Options(slope_bits=8, fold=False, lookup="compare")
+PLAIN = Options(slope_bits=8, fold=False, lookup="compare", shifts="common", clamp="codes")
 GOLDEN = {
     "sigmoid_lut_s8": ("sigmoid", {}, QuantSpec(S8, PROBABILITY), Limits(max_error=0), "lut"),
     "relu_affine_s8": ("relu", {}, QuantSpec(S8, Grid(0.07, -128, 8)), Limits(), "affine"),
@@ -65,7 +65,7 @@ from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import fit
 from embact.grid import Grid, QuantSpec
 spec = QuantSpec(Grid(2.0**-12, 0, 16), Grid(1 / 128, 0, 8))
-options = Options(slope_bits=8, fold=False, lookup="compare")
+options = Options(slope_bits=8, fold=False, lookup="compare", shifts="common", clamp="codes")
 print(emit_header({"f": fit(Problem(activation("tanh"), spec, Limits(), options), "pwl")}), end="")
 """
 

@@ -15,6 +15,8 @@ from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import candidates
 from embact.grid import Grid, QuantSpec
 
+PLAIN = {"lookup": "compare", "shifts": "common", "clamp": "codes"}
+DOMAIN = {-128, 127, -32768, 32767, 128, 32768}
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 SIGMOID = QuantSpec(Grid(0.0625, 0, 8), Grid(1 / 256, -128, 8))
 SIGMOID16 = QuantSpec(Grid(2.0**-12, 0, 16), Grid(2.0**-15, 0, 16))
@@ -35,7 +37,7 @@ def allowed_slopes(width, terms):
 def strip(outputs, value, shift, stretch):
     """Return the least and the greatest slope * value + offset that serve a value."""
     if not stretch[0] <= value <= stretch[1]:
-        assert value == 0  # stands for the offset itself
+        assert value == 0 or value in DOMAIN  # stands for int32
         return INT32_MIN, INT32_MAX
     low, high = outputs[value]
     bottom = INT32_MIN if low is None else max(INT32_MIN, low * 2**shift)
@@ -117,11 +119,29 @@ def proved(one):
 
 
 CASES = [
-    ("sigmoid", SIGMOID, 1, Options(slope_bits=8, fold=False, lookup="compare"), "pwl"),
-    ("sigmoid", SIGMOID, 0, Options(slope_bits=16, fold=False, lookup="compare"), "pwl"),
-    ("sigmoid", SIGMOID, 1, Options(fold=True, lookup="compare"), "pwl"),
-    ("gelu", UNIT, 1, Options(lookup="index"), "pwl"),
-    ("elu", UNIT, 1, Options(), "pwl"),
+    (
+        "sigmoid",
+        SIGMOID,
+        1,
+        Options(slope_bits=8, fold=False, **PLAIN),
+        "pwl",
+    ),
+    (
+        "sigmoid",
+        SIGMOID,
+        0,
+        Options(slope_bits=16, fold=False, **PLAIN),
+        "pwl",
+    ),
+    (
+        "sigmoid",
+        SIGMOID,
+        1,
+        Options(fold=True, **PLAIN),
+        "pwl",
+    ),
+    ("gelu", UNIT, 1, Options(lookup="index", shifts="common"), "pwl"),
+    ("elu", UNIT, 1, Options(shifts="common"), "pwl"),
     ("tanh", UNIT, 1, Options(terms=1), "shift_pwl"),
     ("sigmoid", SIGMOID, 1, Options(terms=2), "shift_pwl"),
     ("silu", UNIT, 0, Options(terms=3), "shift_pwl"),
@@ -143,14 +163,14 @@ def test_witnesses_prove_the_number_of_segments(name, spec, budget, options, fam
 
 
 def test_witnesses_of_int16_prove_the_number_of_segments():
-    options = Options(slope_bits=16, fold=True, lookup="compare")
+    options = Options(slope_bits=16, fold=True, **PLAIN)
     (one,) = candidates(Problem(activation("sigmoid"), SIGMOID16, Limits(4), options), "pwl")
     assert proved(one) == one.candidate.parameters["segments"] == 27
 
 
 @pytest.fixture
 def one():
-    options = Options(slope_bits=8, fold=False, lookup="compare")
+    options = Options(slope_bits=8, fold=False, **PLAIN)
     (found,) = candidates(Problem(activation("sigmoid"), SIGMOID, Limits(1), options), "pwl")
     return found
 

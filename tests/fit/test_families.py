@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 from embact.activations import CATALOGUE, activation
 from embact.certify import certify, ideal
-from embact.fit.problem import Limits, Problem
-from embact.fit.search import FAMILIES
+from embact.fit.classics import CLASSICS
+from embact.fit.problem import Limits, Options, Problem
+from embact.fit.search import FAMILIES, fit
 from embact.grid import Grid, QuantSpec
 from embact.ir import Op
 
@@ -145,3 +146,81 @@ def test_the_same_question_has_the_same_answer(family, spec_of):
     spec = spec_of(act)
     digests = [[one.kernel.digest for one, _ in build(family, act, spec)] for _ in range(2)]
     assert digests[0] == digests[1] != []
+
+
+# Degenerate quantisations, for each family and for the search over all
+
+CONSTANT = [
+    ("relu", Grid(0.1, 127, 8), Grid(0.1, 0, 8)),  # no input above 0
+    ("sigmoid", Grid(SMALL, 0, 8), Grid(1 / 256, -128, 8)),  # 1/2 everywhere
+    ("gelu", Grid(0.05, 0, 8), Grid(COARSE, 5, 8)),  # all less than half a code
+    ("elu", Grid(0.1, -128, 8), Grid(FINE, 127, 8)),  # all saturated
+]
+ONE_CODE = [
+    ("relu", Grid(0.1, 126, 8), Grid(0.1, 0, 8)),  # one input above 0
+    ("tanh", Grid(COARSE, 0, 8), Grid(1 / 128, 0, 8)),  # -1, 0, 1
+    ("silu", Grid(COARSE, 0, 8), Grid(1 / 128, 0, 8)),
+    ("tanh", Grid(0.05, 0, 8), Grid(FINE, 0, 8)),  # saturated but at 0
+    ("silu", Grid(0.05, 0, 8), Grid(FINE, 0, 8)),
+]
+DEGENERATE = CONSTANT + ONE_CODE
+BUDGETS = (0, 1, 255, 65536)
+FIXED = {"hard", "tflm", *CLASSICS}
+"""Families whose kernels are what they are, whatever the budget."""
+EVERYWHERE = {"affine", "hard", "interp", "lut", "pwl", "quadratic", "shift_pwl"}
+"""Families that have a kernel of every degenerate case."""
+OBJECTIVES = ("instructions", "bytes", "error", "segments")
+
+
+def is_constant(kernel):
+    return [node.op for node in kernel.nodes] == [Op.CONST]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("name", "grid_in", "grid_out"), DEGENERATE)
+def test_a_family_has_kernels_within_any_budget_or_none(family, name, grid_in, grid_out):
+    for budget in BUDGETS:
+        found = build(family, activation(name), QuantSpec(grid_in, grid_out), budget)
+        assert found or family not in EVERYWHERE
+        if family not in FIXED:
+            assert all(proved.max_error_codes <= budget for _, proved in found)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("name", "grid_in", "grid_out"), CONSTANT)
+def test_a_constant_output_is_a_constant_whoever_is_asked(family, name, grid_in, grid_out):
+    for candidate, proved in build(family, activation(name), QuantSpec(grid_in, grid_out), 0):
+        if family not in FIXED or proved.max_error_codes == 0:
+            assert is_constant(candidate.kernel)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(("name", "grid_in", "grid_out"), DEGENERATE)
+def test_the_search_has_an_answer_for_any_budget(objective, name, grid_in, grid_out):
+    spec, options = QuantSpec(grid_in, grid_out), Options(objective=objective)
+    for budget in BUDGETS:
+        found = fit(Problem(activation(name), spec, Limits(budget), options))
+        assert found.certificate.max_error_codes <= budget
+        if objective == "bytes":
+            assert found.kernel.table_bytes == 0
+        if objective == "error":
+            assert found.certificate.max_error_codes == 0
+        if objective == "instructions" and (budget >= 255 or spec_is_constant(name, spec)):
+            assert is_constant(found.kernel)
+
+
+def spec_is_constant(name, spec):
+    return np.ptp(ideal(activation(name), spec).codes) == 0
+
+
+def test_the_cases_are_what_they_are_called():
+    for name, grid_in, grid_out in DEGENERATE:
+        codes = ideal(activation(name), QuantSpec(grid_in, grid_out)).codes
+        assert len(np.unique(codes)) <= 3
+        assert (np.ptp(codes) == 0) == ((name, grid_in, grid_out) in CONSTANT)
+
+
+def test_a_degenerate_case_is_no_excuse_for_an_ordinary_one(spec_of):
+    act = activation("tanh")
+    found = fit(Problem(act, spec_of(act), Limits(0)))
+    assert not is_constant(found.kernel)

@@ -9,6 +9,8 @@ from embact.fit.pwl import fewest, pwl
 from embact.grid import Grid, QuantSpec, grid_of_range
 from embact.ir import INT32_MAX, INT32_MIN
 
+PLAIN = {"lookup": "compare", "shifts": "common", "clamp": "codes"}
+
 # Least numbers of segments over the full int8 range, as published in the project's bars
 MINIMA = [
     ("sigmoid", 8, 1, {8: 7, 16: 7}),
@@ -34,7 +36,9 @@ def quantisation(name, end):
 
 def only(act, spec, limits, slope_bits=16):
     """Return the kernel over the input itself, with breakpoints that are compared."""
-    options = Options(slope_bits=slope_bits, fold=False, lookup="compare")
+    options = Options(
+        slope_bits=slope_bits, fold=False, lookup="compare", shifts="common", clamp="codes"
+    )
     return next(pwl(Problem(act, spec, limits, options)))
 
 
@@ -148,14 +152,16 @@ def test_int16_over_the_positive_half_has_the_provably_least_number_of_segments(
     for budget, least in counts.items():
         whole = Problem(activation(name), spec, Limits(budget)).bounds()
         half = Intervals(*(values[1 << 15 :] for values in (whole.x, whole.low, whole.high)))
-        found = fewest(half, 16)
+        found = fewest(half, Form(16, 0))
         assert found is not None
         assert len(found.runs) == least
 
 
 @pytest.mark.parametrize(("slope_bits", "least"), [(8, 4), (16, 4)])
 def test_folding_halves_the_segments_of_a_sigmoid(slope_bits, least):
-    options = Options(slope_bits=slope_bits, fold=True, lookup="compare")
+    options = Options(
+        slope_bits=slope_bits, fold=True, lookup="compare", shifts="common", clamp="codes"
+    )
     problem = Problem(activation("sigmoid"), quantisation("sigmoid", 8), Limits(1), options)
     (one,) = pwl(problem)
     assert one.parameters["segments"] == least

@@ -23,7 +23,7 @@ def pwl():
             activation("sigmoid"),
             SIGMOID,
             Limits(1),
-            Options(slope_bits=8, fold=False, lookup="compare"),
+            Options(slope_bits=8, fold=False, lookup="compare", shifts="common", clamp="codes"),
         ),
         "pwl",
     )
@@ -145,6 +145,20 @@ TAMPERED = [
     (("limits", "max_bytes"), 3, ["limits that the kernel meets"]),
     (("family",), "no family", ["name of a family"]),
     (("parameters",), {"segments": "7"}, ["not a kernel file"]),
+    (("parameters", "segments"), 8, ["parameter segments", "got 8", "allowed: 7"]),
+    (("parameters", "shift"), 31, ["parameter shift", "got 31", "the segments' own"]),
+    (("parameters", "slope_bits"), 1 << 31, ["parameter slope_bits", "below 2**31"]),
+    (("parameters", "slope_bits"), -(1 << 31), ["parameter slope_bits", "below 2**31"]),
+    (("parameters", "two words"), 1, ["name of a parameter", "'two words'"]),
+    (("parameters", "*/"), 1, ["name of a parameter"]),
+    (("segments", 0, "slope"), 1 << 62, ["not a kernel file", "segment"]),
+    (("segments", 0, "slope"), 1 << 63, ["not a kernel file", "segment"]),
+    (("segments", 0, "slope"), -(1 << 70), ["not a kernel file", "segment"]),
+    (("segments", 0, "offset"), 10**400, ["not a kernel file", "segment"]),
+    (("segments", 0, "shift"), 64, ["not a kernel file", "segment"]),
+    (("histogram",), {"counts": [1] * 255 + [10**400]}, ["counts of a histogram"]),
+    (("histogram",), {"counts": [1] * 255 + [1 << 53]}, ["counts of a histogram"]),
+    (("limits", "on_support"), True, ["no histogram"]),
 ]
 
 
@@ -166,6 +180,29 @@ def test_another_machines_last_bits_are_accepted_and_kept(document, key):
     text = put(document, ("certificate", key), value)
     assert getattr(fit_of_json(text).certificate, key) == value
     assert json.loads(fit_json(fit_of_json(text))) == json.loads(text)
+
+
+def test_how_a_kernel_was_found_is_not_evidence(document):
+    text = put(document, ("parameters",), {"anything": 2**31 - 1})
+    assert fit_of_json(text).candidate.parameters == {"anything": 2**31 - 1}
+
+
+def numbers(place, path=()):
+    """Yield the paths of a document's numbers, of lists the first two only."""
+    items = place.items() if isinstance(place, dict) else enumerate(place[:2])
+    for key, value in items:
+        if isinstance(value, dict | list):
+            yield from numbers(value, (*path, key))
+        elif isinstance(value, int | float):
+            yield (*path, key)
+
+
+def test_no_number_whatever_its_size_gives_more_than_a_line(refuses, document):
+    document["histogram"] = {"counts": [1] * 256}
+    for path in list(numbers(document)):
+        for value in (1 << 63, -(1 << 63), 1 << 70, 10**400):
+            with refuses("k.json: "):
+                fit_of_json(put(copy.deepcopy(document), path, value), where="k.json")
 
 
 def test_what_was_seen_on_another_machine_is_not_taken_over(document):

@@ -15,7 +15,7 @@ from embact.ir import Op
 SIGMOID = QuantSpec(Grid(0.0625, 0, 8), Grid(1 / 256, -128, 8))
 SAME = QuantSpec(Grid(0.1, 0, 8), Grid(0.1, 0, 8))
 HARD = ("hard_sigmoid", QuantSpec(Grid(0.05, 0, 8), Grid(1 / 256, -128, 8)))
-FORM = Options(slope_bits=8, fold=False, lookup="compare")
+FORM = Options(slope_bits=8, fold=False, lookup="compare", shifts="common", clamp="codes")
 
 
 def asked(name, spec, limits=None, options=None, **parameters):
@@ -97,10 +97,10 @@ def test_a_budget_that_no_family_meets_names_what_each_reached(refuses):
 
 
 def test_every_family_that_misses_the_budget_is_named(refuses, monkeypatch):
-    for family in set(FAMILIES) - {"lut", "pwl"}:
+    for family in set(FAMILIES) - {"lut", "interp"}:
         monkeypatch.delitem(FAMILIES, family)
-    with refuses("no kernel of sigmoid", "lut 0 codes", "pwl 0 codes"):
-        fit(asked("sigmoid", SIGMOID, Limits(0, max_bytes=0)))
+    with refuses("no kernel of sigmoid", "lut 1 codes", "interp 1 codes"):
+        fit(asked("sigmoid", SIGMOID, Limits(1, max_bytes=0)))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_every_family_that_misses_the_budget_is_named(refuses, monkeypatch):
         ("lut", {"terms": 2}, ["family lut lacks", "got --terms", "shift_pwl"]),
         ("affine", {"fold": False}, ["--fold", "pwl"]),
         ("tflm", {"segments": 4}, ["--segments"]),
-        ("auto", {"terms": 2, "minimize": "mse"}, ["no family has", "fewer of them"]),
+        ("auto", {"terms": 2, "continuous": True}, ["no family has", "fewer of them"]),
     ],
 )
 def test_an_option_that_a_family_does_not_have_is_refused(refuses, family, options, parts):
@@ -170,6 +170,11 @@ def test_limits_outside_their_range_are_refused(refuses, limits, parts):
         ({"minimize": "mean"}, ["minimize", "max, mse"]),
         ({"shifts": "all"}, ["shifts", "common, each"]),
         ({"lookup": "tree"}, ["lookup", "compare, index"]),
+        ({"minimize": "mse"}, ["do not go together", "without segments"]),
+        ({"shifts": "each", "segments": 3}, ["do not go together", "each with segments"]),
+        ({"continuous": True, "lookup": "index"}, ["do not go together"]),
+        ({"fold": 1}, ["fold", "False, True"]),
+        ({"segments": 2.5}, ["segments", "1..65536"]),
         ({"objective": "size"}, ["objective", "instructions, bytes, error"]),
     ],
 )
@@ -209,7 +214,7 @@ def test_each_objective_is_met_by_no_better_kernel(name, spec_of):
 
 def test_the_least_error_within_few_bytes_is_not_exact():
     limits = Limits(max_error=255, max_bytes=12)
-    options = Options(lookup="compare", objective="error")
+    options = Options(shifts="common", lookup="compare", clamp="codes", objective="error")
     found = fit(asked("sigmoid", SIGMOID, limits, options), "pwl")
     assert found.kernel.table_bytes <= 12
     assert 0 < found.certificate.max_error_codes <= 2

@@ -47,7 +47,7 @@ def problem_of(name, end, budget, **options):
 @pytest.mark.parametrize(("name", "end", "budget", "least"), MINIMA)
 @pytest.mark.parametrize("terms", [1, 2])
 def test_int8_kernels_have_the_provably_least_number_of_segments(name, end, budget, least, terms):
-    problem = problem_of(name, end, budget, terms=terms, fold=False)
+    problem = problem_of(name, end, budget, terms=terms, fold=False, clamp="codes")
     found = list(shift_pwl(problem))
     assert min(one.parameters["segments"] for one in found) == least[terms]
     for one in found:
@@ -81,7 +81,7 @@ def test_gated_activations_are_folded_where_that_needs_no_multiplication():
 )
 def test_folded_sigmoid_has_the_provably_least_number_of_segments(budget, slope_bits, terms, least):
     view = fold(problem_of("sigmoid", 8, budget))
-    assert len(fewest(view.bounds, slope_bits, terms).runs) == least
+    assert len(fewest(view.bounds, Form(slope_bits, 0, terms=terms or None)).runs) == least
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_int16_kernels_of_half_the_range_have_the_provably_least_number_of_segme
         problem = Problem(activation(name), spec, Limits(budget))
         whole = problem.bounds()
         half = Intervals(*(end[1 << 15 :] for end in (whole.x, whole.low, whole.high)))
-        assert len(fewest(half, 16).runs) == segments
+        assert len(fewest(half, Form(16, 0)).runs) == segments
         # both signs: -1 is a code and 1 is not, which takes tanh one more at 2 codes
         more = (name, budget) == ("tanh", 2)
-        assert len(fewest(fold(problem).bounds, 16).runs) == segments + more
+        assert len(fewest(fold(problem).bounds, Form(16, 0)).runs) == segments + more
 
 
 @st.composite

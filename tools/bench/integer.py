@@ -10,7 +10,7 @@ from bench.classics import SIGMOID
 from bench.rows import OURS, Row, timed
 from embact.activations import activation
 from embact.certify import ideal
-from embact.fit.line import Intervals
+from embact.fit.line import Form, Intervals
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.pwl import fewest
 from embact.fit.search import AUTO, FAMILIES, candidates, front
@@ -56,18 +56,20 @@ def integers(quick: bool) -> Iterator[Row]:  # noqa: FBT001 - every section has 
     for (name, end), by_budget in list(MINIMA.items())[: 1 if quick else None]:
         spec = quantisation(name, end)
         for known, budget in zip(by_budget, (1, 0), strict=True):
-            problem = Problem(activation(name), spec, Limits(budget), Options(fold=False))
+            options = Options(fold=False, clamp="codes")
+            problem = Problem(activation(name), spec, Limits(budget), options)
             for slopes, least in zip(SLOPES, known, strict=True):
                 yield _least(f"int8 {name} +-{end}, {budget} codes", slopes, problem, least)
     for (slopes, budget), least in FOLDED.items():
         spec = quantisation("sigmoid", 8)
-        problem = Problem(SIGMOID, spec, Limits(budget), Options(fold=True))
+        problem = Problem(SIGMOID, spec, Limits(budget), Options(fold=True, clamp="codes"))
         yield _least(f"int8 sigmoid +-8 folded, {budget} codes", slopes, problem, least)
     if quick:
         return
     for name, by_codes in WIDE.items():
         for budget, least in by_codes.items():
-            problem = Problem(activation(name), wide(), Limits(budget), Options(fold=True))
+            options = Options(fold=True, clamp="codes")
+            problem = Problem(activation(name), wide(), Limits(budget), options)
             yield _half(name, problem, least)
             case = f"int16 {name} +-8 folded, {budget} codes"
             yield _least(case, "16-bit slopes", problem, None)
@@ -101,7 +103,7 @@ def _half(name: str, problem: Problem, known: int) -> Row:
     bounds = problem.bounds()
     right = bounds.x >= 0
     half = Intervals(bounds.x[right], bounds.low[right], bounds.high[right])
-    plan, seconds = timed(partial(fewest, half, 16))
+    plan, seconds = timed(partial(fewest, half, Form(16, 0)))
     least = len(plan.runs) if plan else None
     case = f"int16 {name} [0,8), {problem.limits.max_error} codes"
     method = f"{OURS} pwl, 16-bit slopes"

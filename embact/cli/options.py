@@ -121,7 +121,10 @@ def fill_in(values: dict[str, Any], family: str) -> dict[str, Any]:
     """
     filled = {name: value for name, value in values.items() if value is not None}
     if family in ("pwl", "shift_pwl") and "objective" not in filled:
-        filled = {"fold": False, "clamp": "codes", "objective": "segments", **filled}
+        plain = {"fold": False, "clamp": "codes", "objective": "segments"}
+        if family == "pwl":
+            plain["shifts"] = "common"
+        filled = {**plain, **filled}
     if "segments" in filled and values.get("objective") is None:
         filled["objective"] = "error"
     least = "segments" in filled or filled.get("objective") == "error"

@@ -81,7 +81,9 @@ def of_view(problem: Problem, view: View) -> Iterator[Candidate]:
         else:
             if options.shifts != "each":
                 yield from _common(problem, view, slope_bits)
-            if options.shifts != "common" and options.lookup != "index":
+            # without tables narrower slopes save nothing
+            narrow = options.slope_bits is None and slope_bits == 8
+            if options.shifts != "common" and options.lookup != "index" and not narrow:
                 yield from _each(problem, view, slope_bits)
 
 

@@ -65,7 +65,7 @@ def of_view(problem: Problem, view: View) -> Iterator[Candidate]:
             continue
         fewer = len(plan.runs) - 1
         yield _built(problem, view, _fewest_terms(view.bounds, plan.form, plan.runs), terms)
-        if problem.spec.input.bits == 8 and terms > 1:
+        if problem.spec.input.bits == 8 and terms > 1 and view.clamp == problem.code_range:
             found = smallest(view.bounds, plan.form)
             yield _built(problem, view, found, terms, least_code=1)
 

@@ -105,16 +105,12 @@ def test_affine_yields_nothing_for_curves(name, spec_of):
 # Every family
 
 
-@pytest.mark.parametrize("budget", [0, 1, 255])
+@pytest.mark.parametrize("budget", [0, 255])
 @pytest.mark.parametrize(
     ("name", "grid_in", "grid_out"),
     [
-        ("relu", Grid(0.1, 127, 8), Grid(0.1, 0, 8)),  # constant: no input above 0
-        ("relu", Grid(0.1, 32767, 16), Grid(0.1, 0, 8)),
-        ("sigmoid", Grid(SMALL, 0, 8), Grid(1 / 256, -128, 8)),  # constant: 1/2 everywhere
-        ("identity", Grid(1.0, 0, 8), Grid(COARSE, 5, 8)),  # constant: all less than a code
-        ("tanh", Grid(0.05, 0, 8), Grid(FINE, 0, 8)),  # saturated but at 0
-        ("silu", Grid(0.05, 0, 16), Grid(FINE, 0, 8)),
+        ("relu", Grid(0.1, 32767, 16), Grid(0.1, 0, 8)),  # constant: no input above 0
+        ("silu", Grid(0.05, 0, 16), Grid(FINE, 0, 8)),  # saturated but at 0
         ("hard_swish", Grid(3e38, 0, 8), Grid(SMALL, -128, 8)),
         ("gelu", Grid(0.03, -128, 8), Grid(0.03, -128, 8)),  # zero points at the ends
         ("gelu", Grid(0.03, 127, 8), Grid(0.001, 127, 8)),
@@ -140,10 +136,16 @@ def test_budget_of_all_codes_needs_no_more_than_a_constant():
         assert proved.max_error_codes <= 255
 
 
+TAKEN = dict.fromkeys(CLASSICS, "sigmoid") | {
+    "composed": "hard_swish", "rational": "softsign", "i_gelu": "gelu", "i_exp": "exp"
+}  # fmt: skip
+"""An activation for the families that do not take leaky_relu."""
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_same_question_has_the_same_answer(family, spec_of):
-    act = activation("hard_swish" if family == "composed" else "leaky_relu")
-    spec = spec_of(act)
+    act = activation(TAKEN.get(family, "leaky_relu"))
+    spec = spec_of(act, -8.0, 0.0 if family == "i_exp" else 8.0)
     digests = [[one.kernel.digest for one, _ in build(family, act, spec)] for _ in range(2)]
     assert digests[0] == digests[1] != []
 

@@ -168,7 +168,7 @@ NOTHING = {
         "quadratic": "tanh swish gelu_tanh gelu_sigmoid softsign elu isru exp",
         "rational": "softsign",
         "shift_pwl": "identity relu6 sigmoid tanh hard_sigmoid_02 hard_swish silu swish gelu "
-        "gelu_sigmoid softsign sqnl elu isru exp",
+        "gelu_sigmoid softsign sqnl elu isru softplus exp",
         "tflm": "relu hard_swish elu",
     },
 }

@@ -65,17 +65,18 @@ def test_every_option_of_fit_can_be_listed(jobs_of, tmp_path):
         slope_bits = 8
         segments = 5
         minimize = "mse"
-        shifts = "each"
-        continuous = true
+        shifts = "common"
+        continuous = false
         fold = false
-        lookup = "index"
+        lookup = "compare"
+        clamp = "codes"
         [[sweep]]
         activation = "tanh"
         range = "-4:4"
         family = "shift_pwl"
         terms = 1
         """)
-    assert with_terms.options == Options(terms=1, fold=False, objective="segments")
+    assert with_terms.options == Options(terms=1, fold=False, clamp="codes", objective="segments")
     assert json.loads(job.text) == {
         "activation": "leaky_relu",
         "parameters": {"alpha": 0.5},
@@ -90,10 +91,11 @@ def test_every_option_of_fit_can_be_listed(jobs_of, tmp_path):
             "slope_bits": 8,
             "segments": 5,
             "minimize": "mse",
-            "shifts": "each",
-            "continuous": True,
+            "shifts": "common",
+            "continuous": False,
             "fold": False,
-            "lookup": "index",
+            "lookup": "compare",
+            "clamp": "codes",
             "objective": "bytes",
             "core": "cortex-m0plus",
         },

@@ -257,7 +257,9 @@ def test_comment_gives_the_command_as_a_shell_takes_it(fits):
         "--in-scale 0.0625 --in-zero-point -7 --out-scale 0.000244140625 --out-zero-point 0 "
         "--family lut --max-error 1 --objective instructions"
     )
-    assert fits["sigmoid_pwl_s8"].command.endswith(" --slope-bits 8 --no-fold --lookup compare")
+    assert fits["sigmoid_pwl_s8"].command.endswith(
+        " --slope-bits 8 --shifts common --no-fold --lookup compare --clamp codes"
+    )
 
 
 def test_comment_says_which_truth_it_is_only_if_no_oracle_decides():
@@ -281,7 +283,8 @@ def test_comment_gives_the_errors_that_a_histogram_weighs():
         f" * mean    error {mean:.4f} lsb over the histogram, at most {codes_off} "
         f"{'code' if codes_off == 1 else 'codes'} on its 3 inputs\n"
     ) in emit_header({"f": one})
-    plain = dataclasses.replace(one, problem=dataclasses.replace(problem, histogram=None))
+    unweighed = dataclasses.replace(problem, limits=Limits(2), histogram=None)
+    plain = dataclasses.replace(one, problem=unweighed)
     assert " * mean " not in emit_header({"f": plain})
 
 

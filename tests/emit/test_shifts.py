@@ -20,8 +20,9 @@ RV32I = ("-target", "riscv32-freestanding", "-mcpu=generic_rv32")
 
 def kernels_of(family):
     """Return every kernel of a family for sigmoid as name -> Fit, for 0, 1 and 3 codes."""
-    choices = [Options()]
+    choices = [Options(shifts="common")]  # a compiler may turn a product by a constant into shifts
     if family == "shift_pwl":
+        choices = [Options()]
         choices += [Options(terms=terms) for terms in (1, 2, 3)]
         choices += [Options(terms=2, segments=6)]
     found = {}

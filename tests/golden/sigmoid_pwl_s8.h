@@ -73,8 +73,10 @@ EMBACT_TABLE_SECTION static const int16_t embact_sigmoid_s8_offsets[7] = {
  *     --max-error 1 \
  *     --objective instructions \
  *     --slope-bits 8 \
+ *     --shifts common \
  *     --no-fold \
- *     --lookup compare
+ *     --lookup compare \
+ *     --clamp codes
  * digest  3ec9f6fc7ec1084b1294453543a9ce8368d4302f2ef028af9793cf80dfdda1e9
  * input   int8, real = 0.0625 * (code - (0))
  * output  int8, real = 0.00390625 * (code - (-128))

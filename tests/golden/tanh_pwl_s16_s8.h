@@ -74,8 +74,10 @@ EMBACT_TABLE_SECTION static const int32_t embact_tanh_s16_s8_offsets[9] = {
  *     --max-error 1 \
  *     --objective instructions \
  *     --slope-bits 8 \
+ *     --shifts common \
  *     --no-fold \
- *     --lookup compare
+ *     --lookup compare \
+ *     --clamp codes
  * digest  02a29238f0ecdc672c1951bfecf401d90987d9aa88dd39076e98b46f95ffec9f
  * input   int16, real = 0.000244140625 * (code - (0))
  * output  int8, real = 0.0078125 * (code - (0))

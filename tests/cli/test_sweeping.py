@@ -141,6 +141,11 @@ def test_mistakes_end_with_status_2_and_one_line_before_any_work(embact, tmp_pat
     assert not (tmp_path / "out").exists()
 
 
+def interruptible():
+    """Take SIGINT as a terminal's program does, also where this one was started to ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Running:
     """A sweep of int8 tanh that has finished one job and is busy with others."""
 
@@ -153,6 +158,7 @@ class Running:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            preexec_fn=interruptible,  # noqa: PLW1509 - no threads here
         )
         assert self.process.stderr.readline().startswith("1/")
 

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from embact import __version__
-from embact.cli import exploring, fitting, headers, models, show, sweeping
+from embact.cli import evaluating, exploring, fitting, headers, models, show, sweeping
 from embact.errors import CheckFailed, EmbactError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -50,6 +50,7 @@ exploring.register(app)
 headers.register(app)
 sweeping.register(app)
 models.register(app)
+evaluating.register(app)
 
 
 def main() -> None:

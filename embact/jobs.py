@@ -35,6 +35,7 @@ KEY_DIGITS = 12
 
 CODE = (
     "activations.py",
+    "catalogue/*.py",
     "certify.py",
     "cost.py",
     "enclosure.py",
@@ -47,6 +48,7 @@ CODE = (
     "jobs.py",
     "kernel.py",
     "sources.py",
+    "truth.py",
 )
 """The sources of this package that decide what the answer to a job is."""
 

@@ -189,7 +189,7 @@ def _simplify(root: Node, codes: Codes) -> tuple[Node, dict[int, tuple[int, int]
     for node in order:
         value = apply(node, [values[id(arg)] for arg in node.args], codes)
         low, high = int(np.min(value)), int(np.max(value))
-        key = low if low == high else hashlib.sha256(np.ascontiguousarray(value).data).digest()
+        key = low if low == high else hashlib.sha256(np.int32(value).data).digest()
         args = tuple(replaced[id(arg)] for arg in node.args)
         if key not in kept:
             if low == high:

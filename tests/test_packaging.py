@@ -26,7 +26,9 @@ def wheel(tmp_path_factory):
 
 def test_the_wheel_holds_sources_data_and_no_tests(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert {f"embact/c_src/{path.name}" for path in (ROOT / "c_src").iterdir()} <= names
+    sources = [path for path in (ROOT / "c_src").rglob("*") if path.is_file()]
+    assert {f"embact/{path.relative_to(ROOT).as_posix()}" for path in sources} <= names
+    assert "embact/c_src/nn/embact_nn.h" in names
     assert {f"embact/data/{p.name}" for p in (ROOT / "embact" / "data").iterdir()} <= names
     assert "embact/py.typed" in names
     assert not [name for name in names if name.startswith(("tests/", "tools/", "c_src/"))]
@@ -64,3 +66,5 @@ def test_the_wheel_fits_and_emits_in_an_empty_environment_with_the_newest_numpy(
     header = Path(tmp_path, listed["headers"][0]["header"]).read_text("utf-8")
     assert "static inline void embact_gelu_s8(const int8_t *input, int8_t *output" in header
     run(embact, "verify", "gelu.json", "--header", listed["headers"][0]["header"])
+    run(embact, "library", "--out", "library")
+    assert Path(tmp_path, "library", "embact_prelu_s8.c").is_file()

@@ -17,6 +17,7 @@ from embact.fit.classics import CLASSICS
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.record import fit_json, fit_of_json
 from embact.fit.search import FAMILIES, KNOWS, candidates, families_of
+from embact.fit.takes import takes
 from embact.grid import Grid, QuantSpec
 from embact.run.host import compile_header, observe
 
@@ -43,9 +44,11 @@ def fixed(examples):
 
 
 @st.composite
-def activations(draw):
-    """Draw any activation with any parameters that it allows."""
-    entry = CATALOGUE[draw(st.sampled_from(list(CATALOGUE)))]
+def activations(draw, family):
+    """Draw any activation, mostly one that a family takes, with any parameters that it allows."""
+    taken = [name for name in CATALOGUE if takes(family, name)]
+    names = taken if draw(st.integers(0, 3)) else list(CATALOGUE)
+    entry = CATALOGUE[draw(st.sampled_from(names))]
     values = {}
     for one in entry.parameters:
         value = st.floats(one.low, one.high)
@@ -53,6 +56,8 @@ def activations(draw):
             value = st.floats(math.log(one.low), math.log(one.high)).map(math.exp)
             value = value.map(lambda v, one=one: min(max(v, one.low), one.high))
         values[one.name] = draw(st.one_of(st.just(one.default), value))
+    ordered = sorted(values[name] for name in entry.ascending)
+    values.update(zip(entry.ascending, ordered, strict=True))
     return activation(entry.name, **values)
 
 
@@ -124,7 +129,7 @@ def together(family, values):
 @st.composite
 def problems(draw, family, bits):
     """Draw a problem, with some of the options that a family knows."""
-    act = draw(activations())
+    act = draw(activations(family))
     small, large = st.integers(0, 255), st.sampled_from((1000, 65535, 65536))
     budget = draw(st.one_of(st.sampled_from((0, 1, 2)), small, large))
     histogram = draw(st.one_of(st.none(), histograms(bits))) if draw(st.booleans()) else None

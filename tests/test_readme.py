@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import re
 import shlex
@@ -71,3 +72,40 @@ def test_the_sweep_that_it_specifies_finds_a_kernel_for_every_combination(shell,
     assert done.returncode == 0, done.stderr
     assert "12 jobs: 12 kernels, 0 without one" in done.stdout
     assert len(list((tmp_path / "kernels").glob("embact_*_s8_*.json"))) == 12
+
+
+@pytest.fixture
+def table():
+    """The module tools/readme_table.py."""
+    path = Path(__file__).parent.parent / "tools" / "readme_table.py"
+    spec = importlib.util.spec_from_file_location("embact_readme_table", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_activations_is_current(table):
+    assert table.main(["--check"]) == 0
+
+
+def test_a_stale_table_is_noticed_and_rewritten(table, tmp_path, capsys):
+    readme = tmp_path / "README.md"
+    stale = f"# Before\n{table.BEGIN}\nold | table\n{table.END}\nafter\n"
+    readme.write_text(stale, "utf-8")
+    assert table.main(["--check"], readme) == 1
+    assert "is stale: run" in capsys.readouterr().err
+    assert readme.read_text("utf-8") == stale
+    assert table.main([], readme) == 0
+    text = readme.read_text("utf-8")
+    assert "old | table" not in text
+    assert text.startswith(f"# Before\n{table.BEGIN}\n\n| activation |")
+    assert text.endswith(f"|\n\n{table.END}\nafter\n")
+    assert table.main(["--check"], readme) == 0
+
+
+@pytest.mark.parametrize("text", ["", "{begin}", "{end}", "{end}{begin}", "{begin}{end}" * 2])
+def test_a_readme_without_its_place_for_the_table_is_refused(table, tmp_path, capsys, text):
+    readme = tmp_path / "README.md"
+    readme.write_text(text.format(begin=table.BEGIN, end=table.END), "utf-8")
+    assert table.main([], readme) == 2
+    assert "are needed" in capsys.readouterr().err

@@ -13,7 +13,21 @@ from typing import Annotated
 import typer
 
 from embact import __version__
-from embact.cli import evaluating, exploring, fitting, headers, models, show, sweeping
+from embact.cli import (
+    evaluating,
+    exploring,
+    fitting,
+    gates,
+    glu,
+    headers,
+    library,
+    listing,
+    models,
+    prelu,
+    show,
+    softmax,
+    sweeping,
+)
 from embact.errors import CheckFailed, EmbactError
 
 USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]
@@ -45,9 +59,15 @@ def _options(
     pass
 
 
+listing.register(app)
 fitting.register(app)
 exploring.register(app)
 headers.register(app)
+gates.register(app)
+glu.register(app)
+library.register(app)
+prelu.register(app)
+softmax.register(app)
 sweeping.register(app)
 models.register(app)
 evaluating.register(app)

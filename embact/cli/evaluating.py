@@ -51,9 +51,7 @@ def evaluate_model(
     family: Annotated[
         str | None, typer.Option(metavar="FAMILY", help="As for `convert`; default auto.")
     ] = None,
-    max_error: Annotated[
-        int | None, typer.Option(metavar="CODES", help="As for `convert`; default 1.")
-    ] = None,
+    max_error: MaxError = None,
     max_bytes: MaxBytes = None,
     slope_bits: SlopeBits = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="For each run.")] = 300.0,
@@ -68,7 +66,6 @@ def evaluate_model(
 
     Example: `embact eval model.tflite --data samples.npz`
     """
-    from embact.fit.problem import Limits
     from embact.tflite.child import Runner
     from embact.tflite.data import load_data, random_data
     from embact.tflite.evaluate import evaluate
@@ -91,8 +88,8 @@ def evaluate_model(
             )
         header = header_beside(source)
     else:
-        limits = Limits(1 if max_error is None else max_error, max_bytes)
-        placements, reason = fitted(source, limits, family or "auto", slope_bits)
+        asked = {"max_error": max_error, "max_bytes": max_bytes, "slope_bits": slope_bits}
+        placements, reason = fitted(source, family or "auto", asked)
         if not placements:
             if json:
                 show.as_json({"sites": 0, "nothing_to_do": reason})
@@ -143,7 +140,9 @@ def demo(
         "embact-demo"
     ),
     family: Family = "auto",
-    max_error: MaxError = 1,
+    max_error: Annotated[
+        int, typer.Option(metavar="CODES", help="Largest distance to the correctly rounded code.")
+    ] = 1,
     json: Json = False,
 ) -> None:
     """Do the whole job once on a packaged int8 digits classifier and its 450 test images.

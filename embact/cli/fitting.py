@@ -1,4 +1,4 @@
-"""Commands that find a kernel: list, fit."""
+"""Command fit: find a kernel."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from embact.cli.options import (
     Json,
     Lookup,
     MaxBytes,
+    MaxError,
+    Meaning,
     Minimize,
     Name,
     Objective,
@@ -41,6 +43,7 @@ from embact.cli.options import (
     read_histogram,
     read_range,
     read_spec,
+    read_variant,
 )
 from embact.errors import EmbactError
 
@@ -50,7 +53,7 @@ if TYPE_CHECKING:
 
 REAL_OPTIONS = frozenset(
     (
-        *("activation", "expr", "name", "param", "json"),
+        *("activation", "variant", "expr", "name", "param", "json"),
         *("real", "real_range", "segments", "continuous", "terms"),
     )
 )
@@ -58,56 +61,14 @@ REAL_OPTIONS = frozenset(
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command("list")(list_activations)
+    """Add the command to the program."""
     app.command()(fit)
-
-
-def list_activations(json: Json = False) -> None:
-    """List the activations, their formulas and parameters.
-
-    Example: `embact list`
-    """
-    from embact.activations import CATALOGUE
-    from embact.fit.search import FAMILIES
-
-    if json:
-        show.as_json(
-            {
-                "families": list(FAMILIES),
-                "activations": [
-                    {
-                        "name": entry.name,
-                        "formula": entry.formula,
-                        "source": entry.source,
-                        "symmetry": entry.symmetry,
-                        "parameters": [
-                            {"name": p.name, "default": p.default, "min": p.low, "max": p.high}
-                            for p in entry.parameters
-                        ],
-                    }
-                    for entry in CATALOGUE.values()
-                ],
-            }
-        )
-        return
-    rows = [
-        (
-            entry.name,
-            entry.formula,
-            entry.symmetry,
-            ", ".join(f"{p.name}={p.default:g}" for p in entry.parameters) or "-",
-            entry.source,
-        )
-        for entry in CATALOGUE.values()
-    ]
-    show.table(("activation", "formula", "symmetry", "parameters", "source"), rows)
-    show.say(f"\nfamilies: {', '.join(FAMILIES)}; --family auto takes the cheapest")
 
 
 def fit(
     context: typer.Context,
     activation: Wanted = None,
+    variant: Meaning = None,
     expr: Expr = None,
     name: Name = None,
     param: Param = None,
@@ -122,14 +83,7 @@ def fit(
     family: Family = "auto",
     objective: Objective = None,
     core: Core = "cortex-m4",
-    max_error: Annotated[
-        int | None,
-        typer.Option(
-            metavar="CODES",
-            help="Largest distance to the correctly rounded code; default 1, or any if the least "
-            "error is wanted.",
-        ),
-    ] = None,
+    max_error: MaxError = None,
     max_bytes: MaxBytes = None,
     slope_bits: SlopeBits = None,
     terms: Terms = None,
@@ -163,6 +117,9 @@ def fit(
 
     Example: `embact fit sigmoid --range -8:8 --max-error 1 --out sigmoid.json`
     """
+    if variant is not None:
+        activation, param, note = read_variant(activation, variant, param or [])
+        show.complain(note)
     wanted = read_activation(activation, param or [], expr, name)
     if real:
         _check_real(context)
@@ -180,6 +137,7 @@ def fit(
     values = fill_in(
         {
             "max_error": max_error,
+            "max_bytes": max_bytes,
             "slope_bits": slope_bits,
             "terms": terms,
             "segments": segments,
@@ -193,9 +151,10 @@ def fit(
             "core": core,
         },
         family,
+        spec.input.bits,
     )
     counts = None if histogram is None else read_histogram(histogram, spec.input.bits)
-    limits = Limits(values.pop("max_error"), max_bytes, max_error_on_support)
+    limits = Limits(values.pop("max_error"), values.pop("max_bytes", None), max_error_on_support)
     choice = choose(Problem(wanted, spec, limits, Options(**values), counts), family)
     found = choice.fit
     why = explained(found) if explain else None

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embact.cli import show
-from embact.cli.options import Family, Json, MaxBytes, MaxError, SlopeBits
+from embact.cli.options import Family, Json, MaxBytes, MaxError, SlopeBits, fill_in
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from embact.fit.problem import Limits
     from embact.tflite.model import Model
     from embact.tflite.placement import Placement
     from embact.tflite.sites import Findings, Site
@@ -101,7 +100,7 @@ def convert(
     model: ModelFile,
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")],
     family: Family = "auto",
-    max_error: MaxError = 1,
+    max_error: MaxError = None,
     max_bytes: MaxBytes = None,
     slope_bits: SlopeBits = None,
     json: Json = False,
@@ -113,13 +112,12 @@ def convert(
 
     Example: `embact convert model.tflite --out converted/`
     """
-    from embact.fit.problem import Limits
     from embact.tflite.folder import write_conversion
     from embact.tflite.model import read
 
-    limits = Limits(max_error, max_bytes)
     source = read(model)
-    placements, reason = fitted(source, limits, family, slope_bits)
+    asked = {"max_error": max_error, "max_bytes": max_bytes, "slope_bits": slope_bits}
+    placements, reason = fitted(source, family, asked)
     if not placements:
         if json:
             show.as_json({"converted": None, "nothing_to_do": reason})
@@ -145,18 +143,26 @@ def convert(
 
 
 def fitted(
-    model: Model, limits: Limits, family: str, slope_bits: int | None
+    model: Model, family: str, asked: dict[str, int | None]
 ) -> tuple[Sequence[Placement], str]:
-    """Return the placements of all sites, or none and the reason."""
-    from embact.fit.problem import Options
-    from embact.tflite.placement import fit_sites
+    """Return the placements of all sites, or none and the reason.
+
+    asked: limits and options by name; what is None is decided for each site as `fit` does it.
+    """
+    from embact.fit.problem import Limits, Options, Problem
+    from embact.tflite.placement import fit_problems
     from embact.tflite.sites import find_sites, nothing_to_do
 
     findings = find_sites(model)
     if reason := nothing_to_do(findings):
         return (), reason
-    options = Options(slope_bits=slope_bits)
-    return fit_sites(findings.sites, limits, family, options), ""
+    problems = []
+    for site in findings.sites:
+        # the cheapest structure is wanted of any family: only limits are filled in
+        values = fill_in(asked, "auto", site.spec.input.bits)
+        limits = Limits(values.pop("max_error"), values.pop("max_bytes", None))
+        problems.append(Problem(site.activation, site.spec, limits, Options(**values)))
+    return fit_problems(findings.sites, problems, family), ""
 
 
 def show_placements(placements: Sequence[Placement]) -> None:

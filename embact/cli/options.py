@@ -32,6 +32,12 @@ Name = Annotated[
 Param = Annotated[
     list[str] | None, typer.Option(metavar="NAME=VALUE", help="Set a parameter; repeatable.")
 ]
+Meaning = Annotated[
+    str | None,
+    typer.Option(
+        "--variant", metavar="ACTIVATION", help="What the name means: see `embact list --variants`."
+    ),
+]
 Dtype = Annotated[
     str | None, typer.Option(metavar="int8|int16", help="Codes of both sides; default int8.")
 ]
@@ -53,17 +59,28 @@ Objective = Annotated[
     str | None,
     typer.Option(
         metavar="instructions|bytes|error|segments",
-        help="What is best. By default instructions; for pwl and shift_pwl by name, segments.",
+        help="What is best. By default instructions; for pwl and shift_pwl by name, segments; with "
+        "--max-bytes or --segments and no --max-error, error.",
     ),
 ]
 Core = Annotated[
     str, typer.Option(metavar="CORE", help="Whose instructions are estimated, as cortex-m0plus.")
 ]
 MaxError = Annotated[
-    int, typer.Option(metavar="CODES", help="Largest distance to the correctly rounded code.")
+    int | None,
+    typer.Option(
+        metavar="CODES",
+        help="Largest distance to the correctly rounded code; default 1, or any where the least "
+        "error is wanted.",
+    ),
 ]
 MaxBytes = Annotated[
-    int | None, typer.Option(metavar="BYTES", help="Largest size of one kernel's tables.")
+    int | None,
+    typer.Option(
+        metavar="BYTES",
+        help="Largest size of one kernel's tables; default 2048 for int16 inputs without "
+        "--max-error. Without --max-error, the least error that fits.",
+    ),
 ]
 SlopeBits = Annotated[
     int | None, typer.Option(metavar="8|16", help="Width of the slopes of pwl; default: either.")
@@ -113,13 +130,24 @@ ANY_ERROR = 1 << 16
 """A budget in codes that every kernel meets."""
 
 
-def fill_in(values: dict[str, Any], family: str) -> dict[str, Any]:
+TABLE_BYTES = 2048
+"""Table bytes of a kernel for an int16 input, where the user sets no limit."""
+
+
+def fill_in(values: dict[str, Any], family: str, input_bits: int) -> dict[str, Any]:
     """Return the limits and options by name, with what the user leaves open (None) decided.
 
-    A family of segments that is asked for by name is the plain form with the fewest segments. Where
-    the least error is wanted, any error is allowed; else 1 code.
+    A family of segments that is asked for by name is the plain form with the fewest segments. Table
+    bytes without an error, segments or an objective mean the least error that fits. Where the least
+    error is wanted, any error is allowed; else 1 code. Tables for an int16 input have TABLE_BYTES
+    at most, unless the user gives an error, table bytes or segments.
     """
     filled = {name: value for name, value in values.items() if value is not None}
+    given = filled.keys() & {"max_error", "max_bytes", "segments", "objective"}
+    if given == {"max_bytes"}:
+        filled["objective"] = "error"
+    if input_bits == DTYPES["int16"] and not given - {"objective"}:
+        filled["max_bytes"] = TABLE_BYTES
     if family in ("pwl", "shift_pwl") and "objective" not in filled:
         plain = {"fold": False, "clamp": "codes", "objective": "segments"}
         if family == "pwl":
@@ -175,6 +203,23 @@ def read_activation(
             )
         values[key] = number(value, f"--param {key}")
     return activation(str(name), **values)
+
+
+def read_variant(name: str | None, entry: str, settings: list[str]) -> tuple[str, list[str], str]:
+    """Return the catalogue's name for a meaning of a name, its settings, and a note that says so.
+
+    Settings that are given go before those that the meaning has.
+    """
+    from embact.catalogue.variants import meant
+
+    if name is None:
+        raise EmbactError("--variant", got=repr(entry), allowed="with an ACTIVATION only")
+    one = meant(name, entry)
+    given = {setting.partition("=")[0] for setting in settings}
+    added = [f"{key}={value!r}" for key, value in one.settings if key not in given]
+    means = f"{one.entry}({', '.join(added)})" if added else one.entry
+    note = f"note: {name} is taken to mean {means} ({one.who})"
+    return one.entry, [*settings, *added], f"{note}: {one.note}" if one.note else note
 
 
 def read_histogram(path: Path, bits: int) -> Histogram:

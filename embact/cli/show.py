@@ -51,6 +51,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     console().print(shown)
 
 
+def wrapped(text: str) -> None:
+    """Print a line, folded between words where a terminal ends."""
+    console().print(text, markup=False)
+
+
 def cell(value: object) -> str:
     """Return a table cell: floats to four decimals, rounded up, markup escaped."""
     from embact.certify import stated

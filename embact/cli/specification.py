@@ -173,13 +173,14 @@ def _job(values: dict[str, Any], counts_of: Callable[[str, int], Histogram], whe
     from embact.fit.problem import Limits, Options
     from embact.jobs import Job, function_of
 
-    values = fill_in(values, values.get("family", "auto"))
     try:
-        one, limits, options = (_of(kind, values) for kind in (Combination, Limits, Options))
+        one = _of(Combination, values)
         name, parameters, expr = _function(one)
         wanted = function_of(name, parameters, expr)
         into, out_of = (one.in_scale, one.in_zero_point), (one.out_scale, one.out_zero_point)
         spec = read_spec(wanted, (one.dtype, one.in_dtype, one.out_dtype), one.range, into, out_of)
+        filled = fill_in(values, one.family, spec.input.bits)
+        limits, options = _of(Limits, filled), _of(Options, filled)
         function = (name, wanted.settings(), None if expr is None else wanted.formula)
         counts = None if one.histogram is None else counts_of(one.histogram, spec.input.bits)
         return Job(*function, spec, limits, options, one.family, counts)

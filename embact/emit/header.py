@@ -19,7 +19,7 @@ from embact.ir import check_identifier
 from embact.sources import c_source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from embact.certify import Certificate
     from embact.fit.record import Fit
@@ -41,9 +41,10 @@ def check_function_name(name: str) -> None:
 def emit_header(fits: Mapping[str, Fit]) -> str:
     """Return one header that holds a function for every fit, by function name.
 
-    The include guard depends on the kernels: where two headers define different kernels of one
-    name, the compiler sees both definitions and refuses them. Raises EmbactError for a name that C
-    cannot take, or that a function and a table would share.
+    Equal tables of several kernels are emitted once, before the first that reads them. The include
+    guard depends on the kernels: where two headers define different kernels of one name, the
+    compiler sees both definitions and refuses them. Raises EmbactError for a name that C cannot
+    take, or that a function and a table would share.
     """
     for name in fits:
         check_function_name(name)
@@ -61,10 +62,43 @@ def emit_header(fits: Mapping[str, Fit]) -> str:
     parts.append(f"#ifndef {macro}\n#define {macro}\n")
     parts.append(c_source("embact.h"))
     parts.append('#ifdef __cplusplus\nextern "C" {\n#endif\n')
-    parts += [_section(name, fit) for name, fit in fits.items()]
+    owners = _owners(fits)
+    total, apart = table_bytes(fits), sum(fit.kernel.table_bytes for fit in fits.values())
+    if total != apart:
+        parts.append(f"/* Tables of this header: {total} bytes; {apart} if none were shared. */\n")
+    parts += [_section(name, fit, owners) for name, fit in fits.items()]
     parts.append("#ifdef __cplusplus\n}\n#endif\n")
     parts.append(f"#endif /* {macro} */\n")
     return "\n".join(parts)
+
+
+def table_bytes(fits: Mapping[str, Fit]) -> int:
+    """Return the bytes of all tables in the header of some fits: shared ones count once."""
+    owned = set(_owners(fits).values())
+    return sum(
+        table.bytes
+        for name, fit in fits.items()
+        for table in fit.kernel.tables
+        if (name, table.name) in owned
+    )
+
+
+Owners = dict[tuple[str, str], tuple[str, str]]
+"""(function, table) -> the (function, table) under whose name its values are emitted."""
+
+
+def _owners(fits: Mapping[str, Fit]) -> Owners:
+    """Return where each table is: at the first kernel that has one of these values and width.
+
+    Equal tables of one kernel stay two, as its table bytes say.
+    """
+    found: Owners = {}
+    first: dict[tuple[int, tuple[int, ...]], tuple[str, str]] = {}
+    for name, fit in fits.items():
+        own = {(name, table.name): (table.bits, table.values) for table in fit.kernel.tables}
+        found |= {place: first.get(values, place) for place, values in own.items()}
+        first = {values: place for place, values in reversed(own.items())} | first
+    return found
 
 
 def _plural(number: int, noun: str) -> str:
@@ -90,9 +124,11 @@ def _grid(grid: Grid) -> str:
     return f"{grid.dtype}, real = {grid.scale!r} * (code - ({grid.zero_point}))"
 
 
-def _section(name: str, fit: Fit) -> str:
+def _section(name: str, fit: Fit, owners: Owners) -> str:
     """Return the documented tables and function of one kernel."""
-    tables = {table.name: f"{name}_{table.name}" for table in fit.kernel.tables}
+    places = {table.name: owners[name, table.name] for table in fit.kernel.tables}
+    tables = {table: "_".join(place) for table, place in places.items()}
+    own = [table for table in fit.kernel.tables if places[table.name] == (name, table.name)]
     lines = [
         "/**",
         f" * {fit.activation.name}: {_harmless(fit.activation.formula)}",
@@ -103,15 +139,35 @@ def _section(name: str, fit: Fit) -> str:
         f" * output  {_grid(fit.spec.output)}",
         *_evidence(fit),
         f" * codes   {_codes(fit)}",
-        f" * tables  {fit.kernel.table_bytes} bytes",
+        *_bytes(name, fit, owners),
         " *",
         " * @param input   size codes",
         f" * @param output  size codes; {_overlap(fit)}",
         " * @param size    number of elements; nothing is done if it is <= 0",
         " */",
     ]
-    parts = [_table(table, tables[table.name]) for table in fit.kernel.tables]
+    parts = [_table(table, tables[table.name], _readers(name, table.name, owners)) for table in own]
     return "".join([*parts, "\n".join(lines), "\n", function(fit.kernel, name, tables)])
+
+
+def _readers(name: str, table: str, owners: Owners) -> list[str]:
+    """Return the functions that read a table, the one that it is named after first."""
+    return [function for (function, _), owner in owners.items() if owner == (name, table)]
+
+
+def _bytes(name: str, fit: Fit, owners: Owners) -> list[str]:
+    """Return the comment lines about a kernel's tables, and which other functions read them."""
+    size, others = 0, []
+    for table in fit.kernel.tables:
+        readers = _readers(*owners[name, table.name], owners)
+        if len(readers) > 1:
+            size += table.bytes
+            others += [reader for reader in readers if reader != name]
+    text = f" * tables  {fit.kernel.table_bytes} bytes"
+    if others:
+        count = "" if size == fit.kernel.table_bytes else f"{size} of them "
+        text += f", {count}shared with {', '.join(dict.fromkeys(others))}"
+    return textwrap.wrap(text, 100, subsequent_indent=" *         ", break_long_words=False)
 
 
 def _evidence(fit: Fit) -> list[str]:
@@ -149,12 +205,14 @@ def _wrapped(text: str) -> list[str]:
     ]
 
 
-def _table(table: Table, name: str) -> str:
-    """Return a table's definition, with what it is and its bytes above it."""
+def _table(table: Table, name: str, readers: Sequence[str]) -> str:
+    """Return a table's definition, with what it is, who reads it and its bytes above it."""
     values = ", ".join(literal(value) for value in table.values)
     rows = textwrap.indent(textwrap.fill(values, 92, break_on_hyphens=False), "    ")
+    said = f"{table.name} of {', '.join(readers)}: {table.bytes} bytes"
+    comment = "\n * ".join(textwrap.wrap(said, 94, break_long_words=False))
     return (
-        f"/* {table.name} of {name.removesuffix('_' + table.name)}: {table.bytes} bytes */\n"
+        f"/* {comment} */\n"
         f"EMBACT_TABLE_SECTION static const int{table.bits}_t {name}[{len(table.values)}] = {{\n"
         f"{rows},\n}};\n\n"
     )

@@ -11,9 +11,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from embact.fit.line import Form, Intervals, Segment, segments
+from embact.fit.line import Form, Intervals, Segment
 from embact.fit.lookup import by_segment, piecewise
 from embact.fit.problem import Candidate, Limits
+from embact.fit.runs import reach, segments
 from embact.ir import Node, add, clamp, mulh, named, shl, shr, x
 from embact.kernel import Kernel
 
@@ -31,6 +32,8 @@ HALF = 16
 def affine(problem: Problem) -> Iterator[Candidate]:
     """Yield kernels of at most two lines: an exact one if there is one, one in budget."""
     spec, (low, high) = problem.spec, problem.own_range
+    if _hopeless(problem):
+        return
     exact = dataclasses.replace(problem, limits=Limits(0))
     for one in dict.fromkeys((exact, problem)):
         bounds = one.bounds((low, high))
@@ -39,6 +42,17 @@ def affine(problem: Problem) -> Iterator[Candidate]:
             line = piecewise(found, x()) if form.offset_step == 1 else _wide(found)
             kernel = Kernel(clamp(line, low, high), spec.input.bits, spec.output.bits)
             yield Candidate(kernel, {"lines": len(found), "shift": form.shift}, tuple(found))
+
+
+def _hopeless(problem: Problem) -> bool:
+    """Return whether more lines are needed than there may be, even for one code more.
+
+    That code is far more than the coefficients of any form differ from those of the test.
+    """
+    limits = problem.limits
+    looser = dataclasses.replace(limits, max_error=min(limits.max_error + 1, 1 << 16))
+    bounds = dataclasses.replace(problem, limits=looser).bounds(problem.own_range)
+    return reach(bounds, 32 - problem.spec.input.bits, LINES) is None
 
 
 def _fewest_lines(bounds: Intervals, spec: QuantSpec) -> tuple[list[Segment], Form]:

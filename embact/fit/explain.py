@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from embact.errors import EmbactError
 from embact.fit.fold import fold, plain
 from embact.fit.least import RESOLUTION_LSB
-from embact.fit.line import ALL_SHIFTS, Form, Refutation, Strips, longest
+from embact.fit.line import ALL_SHIFTS, Form, Refutation, Strips
+from embact.fit.runs import longest
 
 if TYPE_CHECKING:
     from embact.fit.line import Intervals, Pair

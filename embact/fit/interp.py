@@ -109,9 +109,10 @@ def interp(problem: Problem) -> Iterator[Candidate]:
 
     Plain and, if the activation has a symmetry, folded: of each the narrowest elements that serve,
     and wider ones that are better. No table of the same elements and wider cells serves in any of
-    its ``forms``. With ``options.segments`` = n, a power of two, the cells are the most up to n
-    that a k gives, and no table of the same elements and cells serves with one code less. Nothing
-    is yielded for other n, or where one entry for each input takes no more bytes.
+    its ``forms``. Tables that the limits do not afford are not sought. With ``options.segments`` =
+    n, a power of two, the cells are the most up to n that a k gives, and no table of the same
+    elements and cells serves with one code less. Nothing is yielded for other n, or where one entry
+    for each input takes no more bytes.
     """
     number = problem.options.segments
     for folded in (False, True):
@@ -127,18 +128,22 @@ def _smallest(problem: Problem, *, folded: bool) -> Iterator[Candidate]:
     domain, full = _domain(problem, folded=folded), _full_table(problem)
     if domain is None:
         return
-    sides, least = dict(hulls(domain.bounds, _spacings(problem, domain))), full
+    size, most = domain.bounds.x.size, problem.limits.max_bytes
+    least = full if most is None else min(full, most + 1)
+    spacings = [k for k in _spacings(problem, domain) if knot_count(size, k) < least]
+    sides = dict(hulls(domain.bounds, spacings))
+    narrow = False
     for element_bits in (8, 16, 32):
-        if element_bits == 32 and least < full:
+        if element_bits == 32 and narrow:
             return
         for k in reversed(sides):
-            table_bytes = knot_count(domain.bounds.x.size, k) * element_bits // 8
+            table_bytes = knot_count(size, k) * element_bits // 8
             if table_bytes >= least:
                 break
             found = _table(problem, domain, sides[k], k, element_bits)
             if found is not None:
                 yield found
-                least = table_bytes
+                least, narrow = table_bytes, True
                 break
 
 

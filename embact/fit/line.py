@@ -5,10 +5,9 @@ and shift S serves a run of inputs iff, for each of them,
 
     low * 2**S  <=  a * x + b  <=  (high + 1) * 2**S - 1,
 
-since the kernel computes floor((a * x + b) / 2**S). The slopes that serve form an interval, so a
-greedy pass that extends each segment as far as it goes uses the least number of segments.
-
-This module must not know activations, or how a segment is turned into nodes.
+since the kernel computes floor((a * x + b) / 2**S). The slopes that serve form an interval, which
+is found by cutting planes. This module must not know activations, how inputs are divided into runs
+(``runs``), or how a segment is turned into nodes.
 """
 
 from __future__ import annotations
@@ -74,7 +73,9 @@ class Form:
     everywhere: whether a line fits int32 at the first and the last input too, not only on its run:
     wherever it is one arm of a choice, it is evaluated for every input.
     offset_step: the offset is a multiple of it (2**16 when the product is taken by MULH, else 1).
-    Offsets and results, as multiples of offset_step, fit int32.
+    relaxed: slopes are multiples of 2**-shift, as large as slope_bits allow without a shift, and
+    results reach what int32 allows without one: the runs of any form with up to that shift are
+    served. Otherwise offsets and results, as multiples of offset_step, fit int32.
     """
 
     slope_bits: int
@@ -82,6 +83,7 @@ class Form:
     offset_step: int = 1
     terms: int | None = None
     everywhere: bool = False
+    relaxed: bool = False
 
     @property
     def slopes(self) -> Codes | None:
@@ -151,19 +153,21 @@ class Strips:
     """Intervals scaled by a form: lower[i] <= a * x[i] + b <= upper[i], all within int32 steps."""
 
     def __init__(self, bounds: Intervals, form: Form) -> None:
-        step = form.offset_step
+        step, bits = form.offset_step, form.slope_bits + form.shift * form.relaxed
+        least, most = (-FREE, FREE) if form.relaxed else (INT32_MIN * step, INT32_MAX * step)
         lower = np.where(bounds.low == -FREE, -FREE, _scaled(bounds.low, form.shift))
         upper = np.where(bounds.high == FREE, FREE, _scaled(bounds.high + 1, form.shift) - 1)
         self.x = bounds.x
         # an interval of offsets at least this much shorter always holds a multiple of the step
-        self.lower = np.maximum(lower, INT32_MIN * step)
-        self.upper = np.minimum(upper, INT32_MAX * step) - (step - 1)
-        self.offset_low, self.offset_high = INT32_MIN * step, INT32_MAX * step - (step - 1)
-        self.slope_low = -(1 << (form.slope_bits - 1))
-        self.slope_high = (1 << (form.slope_bits - 1)) - 1
+        self.lower = np.maximum(lower, least)
+        self.upper = np.minimum(upper, most) - (step - 1)
+        self.offset_low, self.offset_high = least, most - (step - 1)
+        self.slope_low, self.slope_high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
         self.slopes = form.slopes
         # the offset itself must fit: the same test as an input 0
-        self.ends = (0, int(bounds.x[0]), int(bounds.x[-1])) if form.everywhere else (0,)
+        self.ends: tuple[int, ...] = () if form.relaxed else (0,)
+        if form.everywhere:
+            self.ends = (0, int(bounds.x[0]), int(bounds.x[-1]))
 
     def offsets(self, i: int, j: int, slope: int) -> tuple[int, int, int, int]:
         """Return (least offset, greatest offset, and the x that forces each) for inputs i..j-1."""
@@ -253,96 +257,3 @@ class Strips:
 def _scaled(values: Codes, shift: int) -> Codes:
     # free ends are replaced by the caller; clearing them keeps the shift inside int64
     return np.where(np.abs(values) >= FREE, 0, values) << shift
-
-
-@dataclass(frozen=True)
-class Run:
-    """Inputs start..end-1 of some intervals, and a slope that serves them."""
-
-    start: int
-    end: int
-    slope: int
-
-
-def runs(bounds: Intervals, form: Form, at_most: int, align: int = 1) -> list[Run] | None:
-    """Return the fewest runs of inputs that one line each serves, or None if more than at_most.
-
-    align: runs start at multiples of it, counted from the first input. Greedy longest extension; it
-    is optimal because every part of a feasible run is feasible. An input that no line serves within
-    int32 gives None too. With an offset_step above 1 the number is the least among lines whose
-    interval of offsets is so long that it must hold a multiple.
-    """
-    strips = Strips(bounds, form)
-    found: list[Run] = []
-    size, start, slope, length = len(bounds.x), 0, 0, 1
-    while start < size:
-        if len(found) == at_most:
-            return None
-        end, slope = longest(strips, start, length, slope)
-        if end < size:
-            end -= end % align
-        if end <= start:
-            return None
-        found.append(Run(start, end, slope))
-        start, length = end, end - start
-    return found
-
-
-def lines(bounds: Intervals, form: Form, found: Sequence[Run]) -> list[Segment]:
-    """Return for each run the line that keeps the most distance from the interval ends."""
-    strips = Strips(bounds, form)
-    segments = []
-    for run in found:
-        slope, offset = strips.centre(run.start, run.end, run.slope)
-        offset += -offset % form.offset_step
-        first, last = int(bounds.x[run.start]), int(bounds.x[run.end - 1])
-        segments.append(Segment(first, last, slope, offset, form.shift))
-    return segments
-
-
-def segments(bounds: Intervals, form: Form, at_most: int) -> list[Segment] | None:
-    """Return the fewest segments that serve every input, or None as ``runs`` does."""
-    found = runs(bounds, form, at_most)
-    return None if found is None else lines(bounds, form, found)
-
-
-def line_values(segments: Sequence[Segment], codes: Codes) -> Codes:
-    """Return what the lines give for codes, before any clamp: int64, the shape of ``codes``.
-
-    Each code belongs to the last segment that starts at or before it, or to the first segment.
-    """
-    index = np.searchsorted([s.first for s in segments[1:]], codes, side="right")
-    slope, offset, shift = (
-        np.array([getattr(s, name) for s in segments], dtype=np.int64)[index]
-        for name in ("slope", "offset", "shift")
-    )
-    result: Codes = (slope * codes + offset) >> shift
-    return result
-
-
-def longest(strips: Strips, start: int, guess: int, slope: int, growth: int = 0) -> tuple[int, int]:
-    """Return (end, slope) of the longest feasible run from ``start``: gallop, then bisect.
-
-    guess: the length that is tried first; growth: how much longer the second try is, by default
-    twice the guess.
-    """
-    size = strips.x.size
-    good, bad, step = start, size + 1, guess
-    while True:
-        end = min(good + step, size)
-        tried = strips.slope(start, end, slope)
-        if tried is None:
-            bad = end
-            break
-        good, slope, step = end, tried, growth or 2 * step
-        growth *= 2
-        if good == size:
-            return good, slope
-    while bad - good > 1:
-        middle = (good + bad) // 2
-        tried = strips.slope(start, middle, slope)
-        if tried is None:
-            bad = middle
-        else:
-            good, slope = middle, tried
-    return good, slope

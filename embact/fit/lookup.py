@@ -27,12 +27,22 @@ from embact.ir import (
     shl,
     shr,
     sub,
+    topological,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from embact.fit.line import Segment
+
+
+def table_bytes(node: Node) -> int:
+    """Return how many bytes of tables a kernel of that expression has at least.
+
+    A kernel merges equal tables and drops those of one value only.
+    """
+    tables = {one.table.values: one.table for one in topological(node) if one.table is not None}
+    return sum(table.bytes for table in tables.values() if len(set(table.values)) > 1)
 
 
 def piecewise(found: Sequence[Segment], variable: Node) -> Node:

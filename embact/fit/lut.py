@@ -102,13 +102,16 @@ def lut(problem: Problem) -> Iterator[Candidate]:
     the budget, each if it has fewer bytes than all before: with shorter ends; folded where no
     folded table is correctly rounded; and for inputs of both widths the fewest bytes of tables of
     one level and of two, direct and folded, whole and with shorter ends. These have the least error
-    in codes that their layout reaches, and for int16 inputs MOST_BYTES at most.
+    in codes that their layout reaches, and for int16 inputs MOST_BYTES at most, or what the limits
+    afford.
     """
-    best = MOST_BYTES + 1
+    best, most = MOST_BYTES + 1, problem.limits.max_bytes
     if problem.spec.input.bits == 8:
         for candidate in _whole(problem):
             best = candidate.kernel.table_bytes
             yield candidate
+    if most is not None:
+        best = min(best, most + 1)
     for two in (False, True):
         for folded in (False, True):
             domain = _domain(problem, folded=folded)

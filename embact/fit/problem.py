@@ -163,6 +163,10 @@ class Problem:
         low = np.ceil(self.truth.lsb - self.max_error_lsb).astype(np.int64)
         return low, np.floor(self.truth.lsb + self.max_error_lsb).astype(np.int64)
 
+    def affords(self, table_bytes: int) -> bool:
+        """Return whether tables of that size are within the limits."""
+        return self.limits.max_bytes is None or table_bytes <= self.limits.max_bytes
+
     @property
     def truth(self) -> Ideal:
         """What a perfect kernel would do."""

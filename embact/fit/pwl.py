@@ -11,26 +11,15 @@ structure is yielded, and the search prices them. This module must not know C or
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embact.fit.continuous import continuous
 from embact.fit.fold import views
 from embact.fit.least import least_error
-from embact.fit.line import (
-    ALL_SHIFTS,
-    Form,
-    Intervals,
-    Run,
-    Segment,
-    Strips,
-    lines,
-    longest,
-    runs,
-)
-from embact.fit.lookup import branching, by_multiplying, indexed, piecewise
+from embact.fit.line import ALL_SHIFTS, Form, Intervals, Segment, Strips
+from embact.fit.lookup import branching, by_multiplying, indexed, piecewise, table_bytes
 from embact.fit.problem import Candidate
+from embact.fit.runs import Plan, Run, fewest, lines, longest, reach, runs
 from embact.fit.squares import least_squares
 from embact.kernel import Kernel
 
@@ -48,13 +37,8 @@ may still want to read, and a search finds in seconds."""
 CELLS = 512
 """Most entries of an index table."""
 
-
-@dataclass(frozen=True)
-class Plan:
-    """The fewest runs for one form, and the form."""
-
-    form: Form
-    runs: list[Run]
+Counts = dict[tuple[bool, int, str], int]
+"""The fewest segments by structure: folded, slope bits, common shift or each its own."""
 
 
 def pwl(problem: Problem) -> Iterator[Candidate]:
@@ -62,15 +46,20 @@ def pwl(problem: Problem) -> Iterator[Candidate]:
 
     With ``options.segments`` the kernels have that many segments at most and the least error, by
     ``options.minimize``, instead. Slopes have ``options.slope_bits`` bits, offsets 32, and every
-    value fits int32.
+    value fits int32. Of two clamps the narrower is there if it saves segments; tables that the
+    limits do not afford are not.
     """
+    counts: Counts = {}
     for view in views(problem):
-        yield from of_view(problem, view)
+        yield from of_view(problem, view, counts)
 
 
-def of_view(problem: Problem, view: View) -> Iterator[Candidate]:
-    """Yield the kernels of one view."""
-    options = problem.options
+def of_view(problem: Problem, view: View, counts: Counts | None = None) -> Iterator[Candidate]:
+    """Yield the kernels of one view.
+
+    counts: how many segments views by a wider clamp needed; only fewer are of use, and are added.
+    """
+    options, counts = problem.options, {} if counts is None else counts
     for slope_bits in (options.slope_bits,) if options.slope_bits else (16, 8):
         if options.continuous:
             if options.segments is None or view.clamp == problem.code_range:
@@ -80,44 +69,41 @@ def of_view(problem: Problem, view: View) -> Iterator[Candidate]:
             yield from _least(problem, view, slope_bits)
         else:
             if options.shifts != "each":
-                yield from _common(problem, view, slope_bits)
+                yield from _common(problem, view, slope_bits, counts)
             # without tables narrower slopes save nothing
             narrow = options.slope_bits is None and slope_bits == 8
             if options.shifts != "common" and options.lookup != "index" and not narrow:
-                yield from _each(problem, view, slope_bits)
+                yield from _each(problem, view, slope_bits, counts)
 
 
-def fewest(bounds: Intervals, form: Form, align: int = 1, at_most: int = 1 << 16) -> Plan | None:
-    """Return the fewest runs over all shifts, and of those the smallest shift.
-
-    The smallest shift has the smallest offsets; that of the form is not used. None if nothing
-    serves, or more than at_most runs.
-    """
-    best: Plan | None = None
-    for shift in ALL_SHIFTS:
-        tried = dataclasses.replace(form, shift=shift)
-        if found := runs(bounds, tried, at_most, align):
-            best, at_most = Plan(tried, found), len(found) - 1
-        if at_most == 0:
-            break
-    return best
-
-
-def _common(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
+def _common(problem: Problem, view: View, slope_bits: int, counts: Counts) -> Iterator[Candidate]:
     """Yield the kernels with one shift for all segments, by each kind of lookup."""
-    wanted = problem.options.lookup
-    plan = fewest(view.bounds, Form(slope_bits, 0))
+    wanted, kind = problem.options.lookup, (view.folded, slope_bits, "common")
+    most = counts.get(kind, 1 << 16) - 1
+    if problem.limits.max_bytes is not None:  # three segments or more have a byte each at least
+        most = min(most, max(2, problem.limits.max_bytes))
+    plan = fewest(view.bounds, Form(slope_bits, 0), at_most=most)
     if plan is None:
         return
+    counts[kind] = len(plan.runs)
     found = lines(view.bounds, plan.form, plan.runs)
     if wanted != "index" or len(found) == 1:
-        yield made(problem, view, piecewise(found, view.magnitude), found, slope_bits)
-    if wanted == "compare" or len(found) == 1:
-        return
-    size = view.bounds.x.size
+        node = piecewise(found, view.magnitude)
+        if problem.affords(table_bytes(node)):
+            yield made(problem, view, node, found, slope_bits)
+    if wanted != "compare" and len(found) > 1:
+        yield from _by_index(problem, view, slope_bits, plan)
+
+
+def _by_index(problem: Problem, view: View, slope_bits: int, plan: Plan) -> Iterator[Candidate]:
+    """Yield the kernels whose segments start where the cells of an index table do.
+
+    plan: the fewest segments of the form without that.
+    """
+    wanted, size = problem.options.lookup, view.bounds.x.size
     for spacing in range(1, size.bit_length()):
         cells = ((size - 1) >> spacing) + 1
-        if not len(found) <= cells <= CELLS or (wanted is None and cells > size // 4):
+        if not len(plan.runs) <= cells <= CELLS or (wanted is None and cells > size // 4):
             continue
         aligned = _aligned(problem, view.bounds, plan.form, spacing)
         if aligned is None:
@@ -126,7 +112,8 @@ def _common(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate
         for direct in (False, True):
             if not direct or cells <= 4 * len(spaced):
                 node = indexed(spaced, view.magnitude, spacing, direct=direct)
-                yield made(problem, view, node, spaced, slope_bits, spacing_log2=spacing)
+                if problem.affords(table_bytes(node)):
+                    yield made(problem, view, node, spaced, slope_bits, spacing_log2=spacing)
 
 
 def _aligned(problem: Problem, bounds: Intervals, form: Form, spacing: int) -> Plan | None:
@@ -140,12 +127,15 @@ def _aligned(problem: Problem, bounds: Intervals, form: Form, spacing: int) -> P
     return Plan(form, found) if found else None
 
 
-def _each(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
+def _each(problem: Problem, view: View, slope_bits: int, counts: Counts) -> Iterator[Candidate]:
     """Yield the kernel with the fewest segments if each has a shift of its own, in a tree."""
+    kind = view.folded, slope_bits, "each"
+    most = min(BRANCHES[problem.spec.input.bits], counts.get(kind, 1 << 16) - 1)
+    if reach(view.bounds, slope_bits, most) is None:
+        return
     forms = [Form(slope_bits, shift, everywhere=True) for shift in ALL_SHIFTS]
     strips = [Strips(view.bounds, form) for form in forms]
     slopes = [0] * len(forms)
-    most = BRANCHES[problem.spec.input.bits]
     found: list[Segment] = []
     start, size, length = 0, view.bounds.x.size, 1
     while start < size:
@@ -159,6 +149,7 @@ def _each(problem: Problem, view: View, slope_bits: int) -> Iterator[Candidate]:
         shift = ends.index(end)
         found += lines(view.bounds, forms[shift], [Run(start, end, slopes[shift])])
         start, length = end, end - start
+    counts[kind] = len(found)
     node = branching(found, view.magnitude, by_multiplying)
     yield made(problem, view, node, found, slope_bits)
 

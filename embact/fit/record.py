@@ -19,8 +19,9 @@ from embact.activations import CATALOGUE, Activation, activation
 from embact.certify import Certificate, Histogram, certify, differences
 from embact.errors import EmbactError, unknown_name
 from embact.expression import DEFAULT_NAME, parse
-from embact.fit.line import Segment, line_values
+from embact.fit.line import Segment  # noqa: TC001 - likewise
 from embact.fit.problem import Candidate, Limits, Options, Problem
+from embact.fit.runs import line_values
 from embact.grid import QuantSpec  # noqa: TC001 - likewise
 from embact.ir import check_identifier
 from embact.kernel import Kernel, Program, kernel_of
@@ -29,6 +30,9 @@ SCHEMA = 2
 """Version of the JSON form; it changes when a reader of the old form would misread the new one."""
 
 SCHEMA_TEXT = f"{SCHEMA} (made by this embact; fit it again)"
+
+GATES = "gates"
+"""The family of kernels that share a table with another fit, so that one command fits both."""
 
 HISTOGRAM = "--histogram HISTOGRAM.npz"
 """What a command has in place of the histogram's file, which a fit does not know."""
@@ -73,6 +77,12 @@ class Fit:
     def command(self) -> str:
         """The command line that fits this kernel again; a comment where only Python could."""
         source, target = self.spec.input, self.spec.output
+        if self.family == GATES:
+            words = [f"embact gates --in-scale {source.scale!r}"]
+            words.append(f"--max-error {self.limits.max_error}")
+            if self.limits.max_bytes is not None:
+                words.append(f"--max-bytes {self.limits.max_bytes}")
+            return " ".join([*words, "--out include/"])
         words = _fitting(self.activation)
         words += [f"--param {name}={value!r}" for name, value in self.activation.settings().items()]
         if source.dtype == target.dtype:

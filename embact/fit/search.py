@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from embact.activations import CATALOGUE
 from embact.certify import certify
 from embact.cost import instructions
 from embact.errors import EmbactError, unknown_name
@@ -24,6 +25,7 @@ from embact.fit.quadratic import quadratic
 from embact.fit.rational import rational
 from embact.fit.record import Fit, meets
 from embact.fit.shift_pwl import shift_pwl
+from embact.fit.takes import TAKES, takes
 from embact.fit.tflm import tflm
 
 if TYPE_CHECKING:
@@ -132,32 +134,74 @@ def choose(problem: Problem, family: str = AUTO) -> Choice:
     """Return the certified kernel within the limits that is best by ``options.objective``.
 
     Ties go to the other objectives. For the least error the budgets of a ladder are tried until a
-    kernel meets the limits, then those that the last step left out. Raises EmbactError if no
-    candidate meets the limits, naming the best that each family reached.
+    kernel meets the limits, and those that the last step left out are bisected, since what a budget
+    allows a larger one does; then budgets in lsb between the last that failed and that one, to
+    FINER_LSB or a part FINER of it. Raises EmbactError if no candidate meets the limits, naming the
+    best that each family reached.
     """
     limits, options = problem.limits, problem.options
-    found: list[Fit] = []
 
     def meeting(budget: int) -> list[Fit]:
         asked = dataclasses.replace(limits, max_error=budget)
-        found.extend(candidates(dataclasses.replace(problem, limits=asked), family))
-        return [one for one in found if meets(one)]
+        tried = dataclasses.replace(problem, limits=asked)
+        return [one for one in candidates(tried, family) if meets(one)]
 
-    best: list[Fit] = []
     if options.objective == "error" and options.segments is None:
-        below = -1
-        for budget in ladder(limits.max_error):
-            if best := meeting(budget):
-                between = (meeting(less) for less in range(below + 1, budget))
-                best = next((some for some in between if some), best)
-                break
-            below = budget
+        best = _least(meeting, limits.max_error)
+        if best and not limits.on_support:
+            best = _finer(problem, family, best)
     else:
         best = meeting(limits.max_error)
     if not best:
-        raise _nothing_meets(problem, family, found)
+        raise _nothing_meets(problem, family)
     chosen = min(best, key=_price)
     return Choice(chosen, _reason(chosen, best))
+
+
+def _least(meeting: Callable[[int], list[Fit]], most: int) -> list[Fit]:
+    """Return the kernels that meet the limits with the least budget, and those met on the way."""
+    best: list[Fit] = []
+    below, above = -1, most
+    for budget in ladder(most):
+        if best := meeting(budget):
+            above = budget
+            break
+        below = budget
+    while best and above - below > 1:
+        middle = (below + above) // 2
+        if nearer := meeting(middle):
+            best, above = [*nearer, *best], middle
+        else:
+            below = middle
+    return best
+
+
+FINER_LSB, FINER = 1 / 16, 1 / 32
+"""How close to the least error in lsb a search for it comes, and to what part of it."""
+
+
+def _finer(problem: Problem, family: str, best: list[Fit]) -> list[Fit]:
+    """Return some kernels, and those found that are nearer to the real results.
+
+    best: kernels of which some have the least error in whole codes that there is.
+    """
+    codes = min(one.certificate.max_error_codes for one in best)
+    whole = dataclasses.replace(
+        problem, limits=dataclasses.replace(problem.limits, max_error=codes)
+    )
+    low, high = codes - 0.5, min(one.certificate.max_error_lsb for one in best)
+    while codes and high - low > max(FINER_LSB, FINER * high):
+        middle = (low + high) / 2
+        nearer = [
+            dataclasses.replace(one, problem=whole)
+            for one in candidates(dataclasses.replace(whole, max_error_lsb=middle), family)
+            if meets(one) and one.certificate.max_error_lsb <= middle
+        ]
+        if nearer:
+            best, high = [*nearer, *best], min(one.certificate.max_error_lsb for one in nearer)
+        else:
+            low = middle
+    return best
 
 
 def ladder(most: int) -> list[int]:
@@ -271,16 +315,21 @@ def _reason(best: Fit, meeting: list[Fit]) -> str:
     )
 
 
-def _nothing_meets(problem: Problem, family: str, found: list[Fit]) -> EmbactError:
-    """Return the error that says how near each family came."""
-    best: dict[str, tuple[int, int]] = {}
-    for one in found:
-        codes, _, size = coordinates(one)
-        best[one.family] = min((codes, size), best.get(one.family, (codes, size)))
-    reached = "; ".join(
-        f"{name} {codes} codes, {size} bytes" for name, (codes, size) in best.items()
-    )
+def _nothing_meets(problem: Problem, family: str) -> EmbactError:
+    """Return the error that says how near each family came, whatever its tables take.
+
+    Of each the fewest table bytes within the error, or else the least error.
+    """
     limits, spec = problem.limits, problem.spec
+    free = dataclasses.replace(problem, limits=dataclasses.replace(limits, max_bytes=None))
+    best: dict[str, tuple[int, int, int]] = {}
+    for one in candidates(free, family):
+        codes, _, size = coordinates(one)
+        near = (0, size, codes) if codes <= limits.max_error else (codes, size, codes)
+        best[one.family] = min(near, best.get(one.family, near))
+    reached = "; ".join(
+        f"{name} {codes} codes, {size} bytes" for name, (_, size, codes) in best.items()
+    )
     wanted = f"{limits.max_error} codes"
     if limits.max_bytes is not None:
         wanted += f", {limits.max_bytes} table bytes"
@@ -288,6 +337,15 @@ def _nothing_meets(problem: Problem, family: str, found: list[Fit]) -> EmbactErr
         f"no {'kernel' if family == AUTO else family + ' kernel'} of {problem.activation.name} "
         f"({spec.input.dtype} -> {spec.output.dtype}) meets the budget",
         got=wanted,
-        allowed=reached
-        or f"nothing: {family} has no kernel here" + "; try --family auto" * (family != AUTO),
+        allowed=reached or _nothing(problem.activation.name, family),
     )
+
+
+def _nothing(activation: str, family: str) -> str:
+    """Return what to say where a family has no kernel at all: what it is for, if that is why."""
+    why = f"nothing: {family} has no kernel here"
+    if family == AUTO:
+        return why
+    if activation in CATALOGUE and not takes(family, activation):
+        why += f", being for {', '.join(sorted(TAKES[family]))}"
+    return f"{why}; try --family auto"

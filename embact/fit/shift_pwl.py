@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from embact.fit.fold import views
 from embact.fit.least import least_error
-from embact.fit.line import Form, Intervals, Run, Segment, Strips, lines, longest
+from embact.fit.line import Form, Intervals, Segment, Strips
 from embact.fit.lookup import branching, by_shifting
-from embact.fit.pwl import BRANCHES, fewest, made
+from embact.fit.pwl import BRANCHES, made
+from embact.fit.runs import Run, fewest, lines, longest
 from embact.ir import Op, const, named, shr
 from embact.kernel import Kernel
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embact.fit.least import least_error
-from embact.fit.line import ALL_SHIFTS, Form, Segment, line_values
+from embact.fit.line import ALL_SHIFTS, Form, Segment
+from embact.fit.runs import line_values
 
 if TYPE_CHECKING:
     from embact.fit.fold import View

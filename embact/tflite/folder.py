@@ -19,7 +19,7 @@ import msgspec
 
 from embact import __version__
 from embact.certify import Certificate, certify
-from embact.emit.header import emit_header
+from embact.emit.header import emit_header, table_bytes
 from embact.errors import EmbactError
 from embact.files import read_text
 from embact.fit.record import Fit, fit_json, fit_of_json
@@ -62,7 +62,7 @@ class SiteReport:
 
 @dataclass(frozen=True)
 class Report:
-    """report.json, field for field. table_bytes: of all distinct kernels together."""
+    """report.json, field for field. table_bytes: of the header, whose equal tables are one."""
 
     schema: int
     embact: str
@@ -144,7 +144,7 @@ def _report(
         model=Path(model.where).name,
         model_sha256=model.sha256,
         converted_sha256=hashlib.sha256(converted).hexdigest(),
-        table_bytes=sum(fit.kernel.table_bytes for fit in kernels.values()),
+        table_bytes=table_bytes(kernels),
         sites=tuple(map(site_report, placements)),
     )
 

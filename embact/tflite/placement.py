@@ -15,10 +15,8 @@ from embact.fit.search import AUTO, fit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from embact.activations import Activation
     from embact.fit.problem import Limits
     from embact.fit.record import Fit
-    from embact.grid import QuantSpec
     from embact.tflite.sites import Site
 
 
@@ -88,9 +86,19 @@ def fit_sites(
 
     Raises EmbactError if a site has no such kernel.
     """
-    found: dict[tuple[Activation, QuantSpec], Fit] = {}
-    for site in sites:
-        key = site.activation, site.spec
-        if key not in found:
-            found[key] = fit(Problem(*key, limits, options or Options()), family)
-    return place(sites, [found[site.activation, site.spec] for site in sites])
+    asked = [Problem(one.activation, one.spec, limits, options or Options()) for one in sites]
+    return fit_problems(sites, asked, family)
+
+
+def fit_problems(
+    sites: Sequence[Site], problems: Sequence[Problem], family: str = AUTO
+) -> tuple[Placement, ...]:
+    """Return the placements of the best kernel at each site: of the problem of its number.
+
+    Equal problems are solved once. Raises EmbactError if a site has no such kernel.
+    """
+    found: dict[Problem, Fit] = {}
+    for problem in problems:
+        if problem not in found:
+            found[problem] = fit(problem, family)
+    return place(sites, [found[problem] for problem in problems])

@@ -15,7 +15,7 @@ from embact.activations import Activation, activation
 from embact.errors import EmbactError
 from embact.grid import Grid, QuantSpec
 from embact.tflite.graph import Graph, fused, graph_of
-from embact.tflite.model import Tree, elements_of, names_of, shape_of, tensor_grid, text
+from embact.tflite.model import Tree, elements_of, items, names_of, shape_of, tensor_grid, text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,12 +83,12 @@ SINGLE: dict[str, Callable[[Tree], Activation]] = {
 
 OTHERS: dict[str, str] = {
     "EXP": "an exponential, perhaps part of an activation that the converter decomposed",
-    "LOG_SOFTMAX": "not element-wise",
+    "LOG_SOFTMAX": "not element-wise; `embact softmax --log` writes its C",
     "LSTM": "its activations are inside the operator",
     "PRELU": "its slope is a tensor",
     "RELU_0_TO_1": "not in the catalogue of TFLite sites",
     "RELU_N1_TO_1": "not in the catalogue of TFLite sites",
-    "SOFTMAX": "not element-wise",
+    "SOFTMAX": "not element-wise; `embact softmax` writes its C",
     "SVDF": "its activations are inside the operator",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "its activations are inside the operator",
 }
@@ -116,8 +116,36 @@ def find_sites(model: Model) -> Findings:
             if isinstance(found, Site):
                 sites.append(found)
             elif reason := SHARED_GATE if operator in pairs.broken else found:
-                skipped.append(Skipped(graph.number, operator, op, reason))
+                note = _class_note(model, graph, operator)
+                skipped.append(Skipped(graph.number, operator, op, reason + note))
     return Findings(tuple(sites), tuple(skipped))
+
+
+def _class_note(model: Model, graph: Graph, operator: int) -> str:
+    """Return that a softmax can go, where only the largest class of its result counts, or "".
+
+    Softmax and its logarithm grow with the input along the last axis, so an ARG_MAX over that axis
+    finds the same class without them: rounded outputs can tie where the inputs do not.
+    """
+    outs = graph.tensors(operator)[1]
+    if graph.ops[operator] not in ("SOFTMAX", "LOG_SOFTMAX") or not outs:
+        return ""
+    if graph.uses[outs[0]] != 1:
+        return ""
+    same = "the class of the largest input is the same, unless rounded outputs tie"
+    if outs[0] in items(graph.tree.outputs):
+        return f"; if only the class of the model's output is used, it can go: {same}"
+    (reader,) = (i for i in range(len(graph.ops)) if outs[0] in graph.tensors(i)[0])
+    ins = graph.tensors(reader)[0]
+    if graph.ops[reader] != "ARG_MAX" or ins[0] != outs[0] or len(ins) != 2:
+        return ""
+    axis, rank = graph.tree.tensors[ins[1]], len(items(graph.tree.tensors[outs[0]].shape))
+    width = {"INT32": 4, "INT64": 8}.get(names_of("TensorType").get(axis.type, ""), 0)
+    data = model.tree.buffers[axis.buffer].data if ins[1] in graph.constant else ()
+    if not width or len(data) != width:
+        return ""
+    last = int.from_bytes(bytes(data), "little", signed=True) in (-1, rank - 1)
+    return f"; before ARG_MAX it can go: {same}" if last else ""
 
 
 def _second(pairs: _Pairs, operator: int) -> tuple[int, ...]:

@@ -9,9 +9,10 @@ from embact.activations import activation
 from embact.fit import continuous as module
 from embact.fit.continuous import OVERSHOOT, continuous
 from embact.fit.fold import View, fold, plain
-from embact.fit.line import FREE, Form, Intervals, line_values
+from embact.fit.line import FREE, Form, Intervals
 from embact.fit.problem import Limits, Options, Problem
-from embact.fit.pwl import fewest, pwl
+from embact.fit.pwl import pwl
+from embact.fit.runs import fewest, line_values
 from embact.grid import Grid, QuantSpec
 from embact.ir import x
 

@@ -286,13 +286,16 @@ def test_codes_that_do_not_occur_are_free():
 WIDTHS = [(name, 8, out_bits) for name in CATALOGUE for out_bits in (8, 16)]
 WIDTHS += [(name, 16, out_bits) for name in ("tanh", "gelu", "elu") for out_bits in (8, 16)]
 
+JUMPING = {"hard_shrink", "threshold", "thresholded_relu"}
+"""A line between two knots does not jump, unless the knots are inputs next to each other."""
+
 
 @pytest.mark.parametrize(("name", "bits", "out_bits"), WIDTHS)
 def test_every_activation_and_width_pair_keeps_its_budget(name, bits, out_bits, spec_of):
     act = activation(name)
     problem = Problem(act, spec_of(act, -3.7, 6.1, bits, out_bits), Limits(2))
     found = proved(problem)
-    assert found or (bits, out_bits) == (8, 16)
+    assert found or (bits, out_bits) == (8, 16) or name in JUMPING
     for one, _ in found:
         assert one.kernel.table_bytes < out_bits // 8 << bits
         assert one.parameters["cells"] <= math.ceil(2**bits / 2 ** one.parameters["spacing_log2"])

@@ -9,9 +9,10 @@ from embact.activations import activation
 from embact.fit import least
 from embact.fit.fold import View, plain
 from embact.fit.least import RESOLUTION_LSB
-from embact.fit.line import Form, intervals, line_values, runs
+from embact.fit.line import Form, intervals
 from embact.fit.lookup import signed_powers
 from embact.fit.problem import Problem
+from embact.fit.runs import line_values, runs
 from embact.grid import Grid, QuantSpec
 from embact.ir import x
 

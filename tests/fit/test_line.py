@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embact.fit import line
-from embact.fit.line import FREE, Form, Intervals, intervals, power_sums, runs, segments
+from embact.fit.line import FREE, Form, Intervals, intervals, power_sums
+from embact.fit.runs import runs, segments
 from embact.ir import INT32_MAX, INT32_MIN
 
 fixed = settings(derandomize=True, database=None, deadline=None, max_examples=400)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from embact.activations import activation
 from embact.errors import EmbactError
-from embact.fit.line import Segment, line_values, power_sums
+from embact.fit.line import Segment, power_sums
 from embact.fit.lookup import (
     branching,
     by_multiplying,
@@ -18,6 +18,7 @@ from embact.fit.lookup import (
 )
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.pwl import pwl
+from embact.fit.runs import line_values
 from embact.grid import Grid, QuantSpec, all_codes
 from embact.ir import INT32_MAX, INT32_MIN, Op, evaluate, shr, topological, x
 

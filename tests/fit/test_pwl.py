@@ -3,9 +3,10 @@ import pytest
 
 from embact.activations import activation
 from embact.certify import ideal
-from embact.fit.line import Form, Intervals, segments
+from embact.fit.line import Form, Intervals
 from embact.fit.problem import Limits, Options, Problem
-from embact.fit.pwl import fewest, pwl
+from embact.fit.pwl import pwl
+from embact.fit.runs import fewest, segments
 from embact.grid import Grid, QuantSpec, grid_of_range
 from embact.ir import INT32_MAX, INT32_MIN
 

@@ -100,7 +100,7 @@ def test_a_budget_that_no_family_meets_names_what_each_reached(refuses):
 def test_every_family_that_misses_the_budget_is_named(refuses, monkeypatch):
     # another dictionary: what is deleted and restored would come back in another order
     monkeypatch.setattr(search, "FAMILIES", {name: FAMILIES[name] for name in ("interp", "lut")})
-    with refuses("no kernel of sigmoid", "lut 0 codes", "interp 1 codes"):
+    with refuses("no kernel of sigmoid", "lut 1 codes", "interp 1 codes"):
         fit(asked("sigmoid", SIGMOID, Limits(1, max_bytes=0)))
 
 
@@ -130,7 +130,8 @@ def test_auto_leaves_the_classics_out():
 
 
 def test_a_family_that_cannot_meet_the_budget_is_named(refuses):
-    with refuses("no lut kernel of sigmoid", "lut 0 codes", "bytes"):
+    smallest = min(one.kernel.table_bytes for one in candidates(asked("sigmoid", SIGMOID), "lut"))
+    with refuses("no lut kernel of sigmoid", f"lut 1 codes, {smallest} bytes"):
         fit(asked("sigmoid", SIGMOID, Limits(max_bytes=20)), "lut")
 
 

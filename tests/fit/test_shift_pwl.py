@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from embact.activations import CATALOGUE, activation
 from embact.fit.fold import fold
-from embact.fit.line import Form, Intervals, line_values
+from embact.fit.line import Form, Intervals
 from embact.fit.lookup import signed_powers
 from embact.fit.problem import Limits, Options, Problem
-from embact.fit.pwl import fewest
+from embact.fit.runs import fewest, line_values
 from embact.fit.shift_pwl import COMPARE, shift_pwl, smallest
 from embact.grid import Grid, QuantSpec, grid_of_range
 from embact.ir import Op

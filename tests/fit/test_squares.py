@@ -9,8 +9,9 @@ from embact.certify import Histogram
 from embact.fit import squares
 from embact.fit.fold import fold, plain
 from embact.fit.least import least_error
-from embact.fit.line import Form, line_values
+from embact.fit.line import Form
 from embact.fit.problem import Problem
+from embact.fit.runs import line_values
 from embact.fit.squares import least_squares
 from embact.grid import Grid, QuantSpec
 

@@ -142,11 +142,37 @@ def test_operators_with_activations_inside_and_across_elements_are_listed(build)
     model = build.model_of(tensors, nodes, [0], [2])
     assert reasons(model) == {
         "ADD": "RELU6 is fused into the operator",
-        "SOFTMAX": "not element-wise",
+        "SOFTMAX": "not element-wise; `embact softmax` writes its C; if only the class of the "
+        "model's output is used, it can go: the class of the largest input is the same, unless "
+        "rounded outputs tie",
     }
     said = nothing_to_do(find_sites(model))
     assert "ADD" in said
     assert "\n" not in said
+
+
+def softmax_and_argmax(build, op="SOFTMAX", axis=-1, more=()):
+    """A softmax whose result ARG_MAX takes over an axis of (1, 256)."""
+    tensors = [
+        *(build.Tensor(name) for name in ("logits", "shares")),
+        build.Tensor("axis", "INT32", (), shape=(1,), data=np.int32(axis).tobytes()),
+        build.Tensor("class", "INT64", (), shape=(1,)),
+        build.Tensor("again"),
+    ]
+    nodes = [build.Node(op, (0,), (1,)), build.Node("ARG_MAX", (1, 2), (3,)), *more]
+    return reasons(build.model_of(tensors, nodes, [0], [3]))[op]
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("op", ["SOFTMAX", "LOG_SOFTMAX"])
+def test_a_softmax_before_argmax_is_said_to_be_of_no_use(build, op, axis):
+    assert "before ARG_MAX it can go" in softmax_and_argmax(build, op, axis)
+
+
+def test_a_softmax_before_another_argmax_or_another_reader_is_not(build):
+    assert "it can go" not in softmax_and_argmax(build, axis=0)
+    more = [build.Node("RELU", (1,), (4,))]
+    assert "it can go" not in softmax_and_argmax(build, more=more)
 
 
 def test_other_subgraphs_hold_no_sites(build):

@@ -12,7 +12,7 @@ from embact.activations import activation
 from embact.certify import ideal
 from embact.fit.line import Form, Intervals
 from embact.fit.problem import Limits, Options, Problem
-from embact.fit.pwl import fewest
+from embact.fit.runs import fewest
 from embact.fit.search import AUTO, FAMILIES, candidates, front
 from embact.grid import Grid, QuantSpec, grid_of_range
 

@@ -1,0 +1,25 @@
+#include "embact_nn.h"
+#include "embact_nn_arithmetic.h"
+
+int32_t embact_lut_interp_s16(const int16_t *input, const int16_t *table, int32_t spacing_log2,
+                              int32_t fraction_bits, int32_t offset, int16_t *output,
+                              int32_t size) {
+    if (input == NULL || table == NULL || output == NULL || size <= 0 || spacing_log2 < 0 ||
+        spacing_log2 > 16 || fraction_bits < 0 || fraction_bits > 15) {
+        return EMBACT_ARG_ERROR;
+    }
+    const int32_t spacing = (int32_t)1 << spacing_log2; /* 1..65536 */
+    /* the line is at least INT16_MIN * spacing and at most INT16_MAX * spacing */
+    if (offset < INT32_MIN - INT16_MIN * spacing || offset > INT32_MAX - INT16_MAX * spacing) {
+        return EMBACT_ARG_ERROR;
+    }
+    const int32_t shift = spacing_log2 + fraction_bits; /* 0..31 */
+    for (int32_t i = 0; i < size; ++i) {
+        const int32_t position = (int32_t)input[i] + 32768; /* 0..65535 */
+        const int32_t part = position & (spacing - 1);      /* 0..spacing - 1 */
+        const int16_t *knot = table + (position >> spacing_log2);
+        const int32_t line = knot[0] * (spacing - part) + knot[1] * part;
+        output[i] = (int16_t)embact_nn_clamp((line + offset) >> shift, INT16_MIN, INT16_MAX);
+    }
+    return EMBACT_SUCCESS;
+}

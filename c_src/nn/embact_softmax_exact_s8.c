@@ -1,0 +1,27 @@
+#include "embact_softmax_arithmetic.h"
+
+int32_t embact_softmax_exact_s8(const int8_t *input, int32_t num_rows, int32_t row_size,
+                                const uint32_t *table, int32_t table_size, int8_t *output) {
+    if (!embact_softmax_are_rows(input, num_rows, row_size, output) ||
+        !embact_softmax_is_table(table, table_size) || table[0] != 0x80000000u) {
+        return EMBACT_ARG_ERROR;
+    }
+    for (int32_t row = 0; row < num_rows; ++row) {
+        const int32_t largest = embact_softmax_max_s8(input, row_size); /* -128..127 */
+        const uint64_t sum =
+            embact_softmax_exact_sum_s8(input, row_size, largest, table, table_size);
+        const int32_t bits = 31 - embact_softmax_leading_zeros((uint32_t)(sum >> 31)); /* 0..12 */
+        const uint32_t factor = embact_softmax_exact_factor((uint32_t)(sum >> bits));
+        for (int32_t i = 0; i < row_size; ++i) {
+            const uint32_t entry = embact_softmax_entry(table, table_size, largest - input[i]);
+            const uint32_t product = embact_softmax_exact_product(entry, factor); /* 0..2**31 */
+            /* From a sum of 1024 on every quotient is below 1/2. */
+            const uint32_t share =
+                bits > 9 ? 0 : ((product >> 1) + (1u << (21 + bits))) >> (22 + bits); /* 0..256 */
+            output[i] = (int8_t)(share > 255 ? INT8_MAX : (int32_t)share + INT8_MIN);
+        }
+        input += row_size;
+        output += row_size;
+    }
+    return EMBACT_SUCCESS;
+}

@@ -1,0 +1,47 @@
+"""The command that writes the C library of run-time kernels: library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from shlex import quote
+from typing import Annotated
+
+import typer
+
+from embact.cli import show
+from embact.cli.options import Json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the program."""
+    app.command()(library)
+
+
+def library(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files.")],
+    json: Json = False,
+) -> None:
+    """Write the C library of kernels whose quantisation is passed at run time.
+
+    Add its .c files to a build, or those that are used. Files of these names are replaced.
+
+    Example: `embact library --out embact_nn/`
+    """
+    from embact.files import write_text
+    from embact.nn.library import FUNCTIONS, HEADER, library_files
+
+    files = library_files()
+    for name, text in files.items():
+        write_text(out / name, text)
+    if json:
+        show.as_json(
+            {
+                "header": str(out / HEADER),
+                "files": [str(out / name) for name in files],
+                "functions": list(FUNCTIONS),
+            }
+        )
+        return
+    for name in files:
+        show.say(f"wrote {out / name}")
+    show.say(f"compile: cd {quote(str(out))} && cc -std=c99 -O2 -c *.c")

@@ -1,0 +1,120 @@
+"""`embact gates` and `embact glu`, run as a user runs them."""
+
+import json
+import re
+
+import pytest
+
+Q3_12 = ("--format", "q3.12", "--out", "o")
+SWIGLU = ("glu", "--gate", "silu", "--a-scale", "0.03", "--b-scale", "0.05", "--out-scale", "0.1")
+
+
+def test_gates_writes_a_header_and_two_kernels_that_verify(embact, tmp_path):
+    done = embact("gates", *Q3_12)
+    assert (done.returncode, done.stderr) == (0, "")
+    names = ["embact_sigmoid_q3_12_s16", "embact_tanh_q3_12_s16"]
+    header = tmp_path / "o" / "embact_gates_q3_12.h"
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == sorted(
+        [header.name, *(f"{name}.json" for name in names)]
+    )
+    assert header.read_text().count("static const") == 1
+    assert "table bytes: 654, one table for both" in done.stdout
+    assert re.search(r"two tables of this form: sigmoid \d+, tanh 654, \d+ bytes", done.stdout)
+    for name in names:
+        line = ("verify", f"o/{name}.json", "--header", f"o/{header.name}", "--name", name)
+        assert embact(*line).returncode == 0
+
+
+def test_verify_notices_a_changed_knot_in_both_gates(embact, tmp_path):
+    assert embact("gates", *Q3_12).returncode == 0
+    header = tmp_path / "o" / "embact_gates_q3_12.h"
+    text = header.read_text()
+    knot = re.search(r"\{\n(?:    .*\n){5}    (-?\d+),", text)
+    header.write_text(text[: knot.start(1)] + "-32768" + text[knot.end(1) :])
+    for name in ("embact_sigmoid_q3_12_s16", "embact_tanh_q3_12_s16"):
+        done = embact("verify", f"o/{name}.json", "--header", str(header), "--name", name)
+        assert done.returncode == 1
+        assert "differs from the definition" in done.stdout
+
+
+def test_the_command_in_the_header_of_gates_makes_the_same_kernels(embact, tmp_path):
+    words = ("--in-scale", "0.0003", "--max-bytes", "300", "--name-prefix", "gru", "--out", "o")
+    done = embact("gates", *words, "--json")
+    document = json.loads(done.stdout)
+    assert document["shared"]
+    assert document["table_bytes"] <= 300
+    text = (tmp_path / "o" / "embact_gru_gates.h").read_text()
+    block = re.search(r"\* command embact (.*?)\n \* digest", text, re.DOTALL)
+    again = block[1].replace(" *     ", " ").replace("\\\n", " ").split()
+    other = json.loads(embact(*again, "--json").stdout)
+    assert [one["digest"] for one in other["gates"]] == [one["digest"] for one in document["gates"]]
+    assert [one["function"] for one in document["gates"]] == [
+        "embact_gru_sigmoid_s16",
+        "embact_gru_tanh_s16",
+    ]
+
+
+def test_gates_says_when_there_are_two_tables(embact):
+    done = embact("gates", "--in-scale", "0.125", "--out", "o")
+    assert done.returncode == 0
+    assert "two tables: no shared one serves this input scale" in done.stdout
+
+
+def test_glu_writes_what_a_build_needs_and_its_command_makes_it_again(embact, tmp_path):
+    done = embact(*SWIGLU, "--b-zero-point", "-7", "--name", "swiglu", "--out", "o", "--json")
+    document = json.loads(done.stdout)
+    files = sorted(path.name for path in (tmp_path / "o").iterdir())
+    assert files == ["embact_glu_s8.c", "embact_nn.h", "embact_nn_arithmetic.h", "swiglu.h"]
+    assert document["certificate"]["pairs"] == 65536
+    assert document["certificate"]["max_error_codes"] <= 1
+    text = (tmp_path / "o" / "swiglu.h").read_text()
+    block = re.search(r"\* command embact (.*?)\n \* a   ", text, re.DOTALL)
+    words = block[1].replace(" *     ", " ").replace("\\\n", " ").split()
+    assert embact(*words).returncode == 0
+    assert (tmp_path / "swiglu.h").read_text() == text
+
+
+def test_int16_glu_brings_a_kernel_that_verifies(embact, tmp_path):
+    done = embact(
+        *("glu", "--gate", "sigmoid", "--dtype", "int16", "--a-scale", "0.0003"),
+        *("--b-scale", "0.0003", "--out-scale", "0.0003", "--out", "o"),
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "proved bound of" in done.stdout
+    assert "over all 4294967296 pairs of codes" in done.stdout
+    name = "embact_glu_sigmoid_s16_gate"
+    assert embact("verify", f"o/{name}.json", "--header", f"o/{name}.h").returncode == 0
+
+
+MISTAKES = {
+    "gates --out o": "--format or --in-scale",
+    "gates --format q3.12 --in-scale 1 --out o": "--format or --in-scale",
+    "gates --format q3.11 --out o": "allowed: q0.15, q1.14",
+    "gates --format q16.-1 --out o": "allowed: q0.15, q1.14",
+    "gates --in-scale 0 --out o": "scale",
+    "gates --format q3.12 --max-bytes 2 --out o": "no shared table",
+    "gates --format q3.12 --max-bytes 600 --max-error 1 --out o": "654 bytes or more",
+    "gates --format q3.12 --name-prefix A --out o": "name of a function",
+    "glu --gate nosuch --a-scale 1 --b-scale 1 --out-scale 1 --out o": "unknown activation",
+    "glu --gate silu --a-scale 0 --b-scale 1 --out-scale 1 --out o": "a: scale",
+    "glu --gate silu --a-scale 1 --b-scale 1 --out-scale 1 --dtype int4 --out o": "--dtype",
+    "glu --gate silu --a-scale 1 --b-scale 1 --out-scale 1 --max-error 2 --out o": "int16 only",
+    "glu --gate silu --a-scale 1 --b-scale 1 --out o": "--out-scale",
+}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_one_line_and_nothing_is_written(embact, tmp_path, line):
+    done = embact(*line.split())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert MISTAKES[line] in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+def test_glu_replaces_no_other_header_unasked(embact):
+    assert embact(*SWIGLU, "--out", "o").returncode == 0
+    other = (*SWIGLU, "--out-zero-point", "3", "--out", "o")
+    done = embact(*other)
+    assert (done.returncode, "another header is there" in done.stderr) == (2, True)
+    assert embact(*other, "--force").returncode == 0

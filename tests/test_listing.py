@@ -1,0 +1,93 @@
+"""The list of activations: everything that is declared, in tables that people and scripts read."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from embact.activations import CATALOGUE, activation
+from embact.catalogue.variants import VARIANTS
+from embact.cli import app
+from embact.fit.search import FAMILIES
+from embact.fit.takes import GENERAL, TAKES, families_for, takes
+from embact.listing import (
+    HEADINGS,
+    LOOP_HEADINGS,
+    LOOPS,
+    VARIANT_HEADINGS,
+    activations,
+    loop_rows,
+    markdown,
+    notes,
+    parameters_text,
+    rows,
+    variant_rows,
+)
+from embact.truth import Parameter
+
+
+def test_every_activation_is_a_row_in_the_catalogues_order():
+    assert [row[0] for row in rows()] == list(CATALOGUE)
+    assert {len(row) for row in rows()} == {len(HEADINGS)}
+    assert all(cell for row in rows() for cell in row)
+
+
+def test_every_family_is_declared_for_activations_that_exist():
+    assert set(FAMILIES) == {*GENERAL, *TAKES}
+    assert not set(GENERAL) & set(TAKES)
+    assert set().union(*TAKES.values()) <= set(CATALOGUE)
+
+
+def test_families_of_an_activation_are_those_that_take_it():
+    for one in activations():
+        assert set(one.families) == {family for family in FAMILIES if takes(family, one.name)}
+    assert families_for("softsign", ("rational", "affine", "lut")) == ["rational", "lut"]
+    assert "rational" not in families_for("gelu")
+
+
+def test_an_unknown_family_takes_nothing(refuses):
+    with refuses("unknown family", "'pwll'", "nearest: pwl"):
+        takes("pwll", "gelu")
+
+
+def test_the_command_of_every_loop_exists():
+    known = {one.name or one.callback.__name__ for one in app.registered_commands}
+    assert {one.command.split()[0] for one in LOOPS} <= known
+    assert {len(row) for row in loop_rows()} == {len(LOOP_HEADINGS)}
+
+
+def test_variants_mean_entries_that_exist_with_parameters_that_they_have():
+    assert {len(row) for row in variant_rows()} == {len(VARIANT_HEADINGS)}
+    for one in VARIANTS:
+        assert activation(one.entry, **dict(one.settings)).name == one.entry
+
+
+def test_numbered_parameters_are_shown_together():
+    some = [Parameter(name, default, -1, 1) for name, default in
+            (("a1", 0.0), ("b1", 0.0), ("a2", 0.0), ("b2", 0.0), ("c", 0.5))]  # fmt: skip
+    assert parameters_text(some) == "a1..a2=0, b1..b2=0, c=0.5"
+    assert parameters_text(()) == "-"
+
+
+def test_stars_and_notes_belong_together():
+    starred = {row[0] for row in (*rows(), *loop_rows()) if row[-1].endswith("*")}
+    assert starred == {re.match(r"\* (\w+): ", note)[1] for note in notes()}
+
+
+def cells(line):
+    """The cells of a Markdown table's line: bars that are escaped do not end one."""
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_markdown_has_the_cells_of_the_tables():
+    lines = [cells(line) for line in markdown().splitlines() if line.startswith("|")]
+    shown = [tuple(cell.replace(r"\|", "|").replace("`", "") for cell in line) for line in lines]
+    both = [HEADINGS, *rows(), LOOP_HEADINGS, *loop_rows()]
+    assert [line for line in shown if set(line) != {"---"}] == both
+    assert all(line[HEADINGS.index("formula")].startswith("`") for line in lines[2 : len(rows())])
+
+
+@pytest.mark.parametrize("bar", [r"\|", "|"])
+def test_a_bar_that_is_not_escaped_would_be_noticed(bar):
+    assert len(cells(f"| softsign | `x/(1 + {bar}x{bar})` |")) == (2 if bar == r"\|" else 4)

@@ -12,10 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from embact.ir import (
-    INT32_MAX,
-    INT32_MIN,
     Node,
-    Op,
     Table,
     add,
     const,
@@ -97,27 +94,19 @@ def branching(
 ) -> Node:
     """Return the leaf of each input's segment, chosen by bisection of the breakpoints.
 
-    Every leaf is reckoned on all inputs that the segments cover: no line leaves int32 on any.
+    Every leaf is reckoned on all inputs that the segments cover, so the lines are of forms that fit
+    int32 ``everywhere``.
     """
-    domain = found[0].first, found[-1].last
 
     def between(low: int, high: int) -> Node:
         if high - low == 1:
-            return leaf(found[low], _held(found[low], variable, domain))
+            return leaf(found[low], variable)
         middle = low + (high - low) // 2
         return select_less(
             variable, const(found[middle].first), between(low, middle), between(middle, high)
         )
 
     return between(0, len(found))
-
-
-def _held(segment: Segment, variable: Node, domain: tuple[int, int]) -> Node:
-    """Return the variable, kept to the segment at the ends of the domain where its line is not."""
-    for op, end, stop in zip((Op.MAX, Op.MIN), domain, (segment.first, segment.last), strict=True):
-        if not INT32_MIN <= segment.slope * end + segment.offset <= INT32_MAX:
-            variable = Node(op, (variable, const(stop)))
-    return variable
 
 
 def by_multiplying(segment: Segment, variable: Node) -> Node:

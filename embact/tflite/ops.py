@@ -130,6 +130,7 @@ nobody has written it in TensorFlow.
 NOTES: dict[str, str] = {
     "relu6": "TFLM clamps and does not rescale, so its results are wrong where the scales differ",
     "apl": "SUB+RELU MUL ADD for each hinge",
+    "swish": "with beta 1 it is LOGISTIC MUL",
     "elu": "with another alpha it is ELU MUL GREATER SELECT, which TFLM does not run",
     "erf": "the converter refuses it",
     "prelu": "TFLM has int16 with int8 slopes, but the converter refuses int16",

@@ -33,19 +33,55 @@ def batch(request, tmp_path_factory):
 
 
 LACKING = {
-    (8, 8): {},
-    (16, 16): {},
-    (8, 16): {},
-    (16, 8): {},
+    (8, 8): {
+        "interp": "hard_shrink hard_sigmoid_05 threshold thresholded_relu",
+    },
+    (16, 16): {
+        "composed": "gelu gelu_sigmoid gelu_tanh hard_swish hard_tanh isru relu relu_n1_to_1 silu "
+        "soft_shrink softsign sqnl swish tanh tanh_shrink",
+        "interp": "apl clipped_relu hard_shrink hard_sigmoid_02 hard_sigmoid_05 relu_n1_to_1 "
+        "soft_shrink sparse_relu threshold thresholded_relu",
+        "lut": "hard_shrink threshold",
+        "quadratic": "celu elu erf exp gelu gelu_sigmoid gelu_tanh isrlu isru log_sigmoid mish "
+        "selu sigmoid silu softsign swish tanh tanh_shrink",
+        "rational": "softsign",
+        "shift_pwl": "apl celu clipped_relu elu erf exp gelu gelu_sigmoid gelu_tanh hard_shrink "
+        "hard_sigmoid_02 hard_sigmoid_05 hard_swish hard_tanh identity isrlu isru "
+        "leaky_relu log_sigmoid mish relu relu_n1_to_1 rrelu selu sigmoid silu "
+        "soft_shrink softplus softsign sparse_relu sqnl squareplus swish tanh "
+        "tanh_shrink thresholded_relu",
+        "tflm": "elu hard_swish relu",
+    },
+    (8, 16): {
+        "composed": "relu_n1_to_1 softsign tanh",
+        "interp": "apl celu elu erf exp gelu gelu_sigmoid gelu_tanh hard_shrink hard_sigmoid_02 "
+        "hard_sigmoid_05 hard_swish isrlu isru mish selu sigmoid silu soft_shrink "
+        "softplus softsign sparse_relu sqnl squareplus swish tanh tanh_shrink threshold "
+        "thresholded_relu",
+        "shift_pwl": "isrlu softplus",
+        "tflm": "elu hard_swish leaky_relu relu relu6 sigmoid tanh",
+    },
+    (16, 8): {
+        "interp": "hard_shrink threshold thresholded_relu",
+        "tflm": "elu hard_swish leaky_relu relu relu6 sigmoid tanh",
+    },
 }
 """Activations that a family takes, and of which it has no kernel within the budget on some of the
 grids that it is asked about. Knots do not fall on a jump; TFLM has no kernels of mixed widths."""
 
 BEYOND = {
-    (8, 8): {},
+    (8, 8): {
+        "affine": "celu elu erf isrlu isru sqnl tanh",
+        "rational": "erf hard_sigmoid hard_sigmoid_02 hard_sigmoid_05 hard_tanh identity isru "
+        "relu_n1_to_1 sqnl tanh",
+    },
     (16, 16): {},
     (8, 16): {},
-    (16, 8): {},
+    (16, 8): {
+        "affine": "celu erf",
+        "rational": "erf hard_sigmoid hard_sigmoid_02 hard_sigmoid_05 hard_tanh identity "
+        "relu_n1_to_1 sqnl tanh",
+    },
 }
 """Activations that a family does not take, and of which it has a kernel within the budget on some
 grids: a quotient can be a line, and two lines are within a code of many a curve."""

@@ -308,6 +308,16 @@ def test_test_with_arguments_runs_only_pytest_with_coverage(fake_root):
 
 
 @posix_only
+@pytest.mark.parametrize(("arguments", "chosen"), [([], ["-m", "not slow"]), (["--slow"], [])])
+def test_slow_tests_run_only_where_they_are_asked_for(fake_root, arguments, chosen):
+    run_dev(fake_root, "install", "--extras", "test")
+    *_, pytest_arguments = printed_commands(run_dev(fake_root, "test", *arguments))
+    assert pytest_arguments[:2] == ["-m", "pytest"]
+    own = ("--num", "--dis", "--cov")
+    assert [word for word in pytest_arguments[2:] if not word.startswith(own)] == chosen
+
+
+@posix_only
 def test_ziglang_is_installed_only_when_there_is_no_compiler(fake_root, tmp_path):
     environ = {key: value for key, value in os.environ.items() if key != "CC"}
     bare = {**environ, **search_path(tmp_path / "nothing")}

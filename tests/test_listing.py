@@ -9,8 +9,10 @@ import pytest
 from embact.activations import CATALOGUE, activation
 from embact.catalogue.variants import VARIANTS
 from embact.cli import app
-from embact.fit.search import FAMILIES
+from embact.fit.problem import Problem
+from embact.fit.search import FAMILIES, fit
 from embact.fit.takes import GENERAL, TAKES, families_for, takes
+from embact.grid import Grid, QuantSpec
 from embact.listing import (
     HEADINGS,
     LOOP_HEADINGS,
@@ -49,6 +51,14 @@ def test_families_of_an_activation_are_those_that_take_it():
 def test_an_unknown_family_takes_nothing(refuses):
     with refuses("unknown family", "'pwll'", "nearest: pwl"):
         takes("pwll", "gelu")
+
+
+def test_a_family_that_does_not_take_an_activation_says_which_it_is_for(refuses):
+    spec = QuantSpec(Grid(0.0625, 0, 8), Grid(0.03125, 0, 8))
+    with refuses("no rational kernel of gelu", "being for softsign", "--family auto"):
+        fit(Problem(activation("gelu"), spec), "rational")
+    with refuses("no tflm kernel of relu", "tflm has no kernel here; try"):  # it takes relu
+        fit(Problem(activation("relu"), QuantSpec(spec.input, Grid(0.1, 0, 16))), "tflm")
 
 
 def test_the_command_of_every_loop_exists():

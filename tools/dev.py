@@ -4,7 +4,8 @@
 usage: python3 tools/dev.py COMMAND [ARGUMENTS]
 
   demo [ARGUMENTS]        run `embact demo ARGUMENTS`
-  test                    run ruff, mypy, and pytest with coverage
+  test                    run ruff, mypy, and pytest with coverage, without tests marked slow
+  test --slow             the same with them
   test ARGUMENTS          run only pytest with coverage, and with these arguments
   lint                    run ruff and mypy
   install [--extras A,B]  only install, with these extras of pyproject.toml
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 OLDEST_PYTHON = (3, 10)
 CONSTRAINTS = "tools/constraints.txt"
 COMPILERS = ("cc", "gcc", "clang")
+SLOW = "--slow"
 # -c does not reach pip's isolated build of embact itself. These do, the second from pip 25.3 on.
 # The path stays relative because pip splits the variables at spaces.
 PIP_ENVIRONMENT = {"PIP_CONSTRAINT": CONSTRAINTS, "PIP_BUILD_CONSTRAINT": CONSTRAINTS}
@@ -112,8 +114,11 @@ def demo(project: Project, arguments: Sequence[str]) -> int:
 def test(project: Project, arguments: Sequence[str]) -> int:
     """Run every check, or only pytest when there are arguments for it."""
     prepare(project, ["test"])
-    tests = {"pytest": pytest_command(project, arguments)}
-    return run_steps(tests if arguments else {**lint_commands(project), **tests}, project.root)
+    if arguments and arguments != [SLOW]:
+        return run_steps({"pytest": pytest_command(project, arguments)}, project.root)
+    chosen = [] if arguments else ["-m", "not slow"]
+    checks = {**lint_commands(project), "pytest": pytest_command(project, chosen)}
+    return run_steps(checks, project.root)
 
 
 def lint(project: Project, arguments: Sequence[str]) -> int:

@@ -45,18 +45,21 @@ int32_t embact_log_softmax_s8(const int8_t *input, int32_t num_rows, int32_t row
         shift < 0 || shift > 31) {
         return EMBACT_ARG_ERROR;
     }
+    /* CalculateInputRadius of TFLite: what is farther below is the least code, wherever it falls */
+    const int32_t radius = (int32_t)((31u << 26) >> shift); /* 0..31 * 2**26 */
     for (int32_t row = 0; row < num_rows; ++row) {
         const int32_t largest = embact_softmax_max_s8(input, row_size); /* -128..127 */
         const uint32_t sum =
             embact_softmax_sum_s8(input, row_size, largest, table, table_size); /* ..2**31 */
         const int32_t log_sum = logarithm(sum > INT32_MAX ? INT32_MAX : (int32_t)sum); /* Q5.26 */
         for (int32_t i = 0; i < row_size; ++i) {
-            /* From 2**31 on it is cut off; times mult that is -16 or less in Q5.26: no code. */
             const int32_t difference = largest - input[i]; /* 0..255 */
-            const int32_t shifted = difference > INT32_MAX >> shift
-                                        ? INT32_MIN
-                                        : -(int32_t)((uint32_t)difference << shift); /* <= 0 */
-            const int64_t real = /* Q5.26, -2**32..0 */
+            if (difference > radius) {
+                output[i] = INT8_MIN;
+                continue;
+            }
+            const int32_t shifted = -(int32_t)((uint32_t)difference << shift); /* -31 * 2**26..0 */
+            const int64_t real = /* Q5.26, -40 * 2**26..0 */
                 (int64_t)embact_nn_doubling_high_mul(shifted, mult) - log_sum;
             const int32_t limited = real < -(1 << 30) ? -(1 << 30) : (int32_t)real;
             const int32_t code = embact_nn_divide_by_power_of_two(limited, 22); /* -256..0 */

@@ -353,7 +353,9 @@ int32_t embact_softmax_s8_s16(const int8_t *input, int32_t num_rows, int32_t row
 /**
  * Softmax of int16 rows with the bits of TFLM's SOFTMAX and CMSIS-NN's arm_softmax_s16.
  *
- * Rows of length 1 are 32767, as in TFLM; CMSIS-NN's 32768 wraps to -32768.
+ * Rows of length 1 are 32767, as in TFLM; CMSIS-NN's 32768 wraps to -32768. CMSIS-NN's int32 also
+ * overflows where a row's sum of exponentials is less than 2**-18 of itself below a power of two;
+ * here the result is TFLM's.
  * The tables are the same for all scales; `embact softmax --dtype int16` writes them.
  *
  * @param input          num_rows * row_size codes of zero point 0
@@ -434,7 +436,8 @@ int32_t embact_softmax_exact_s16(const int16_t *input, int32_t num_rows, int32_t
  * Logarithm of the softmax of int8 rows with the bits of TFLM's LOG_SOFTMAX.
  *
  * Where the exponentials of a row sum to 4096, which takes 4096 equal codes, TFLM's sum overflows;
- * here it is limited to the largest int32.
+ * here it is limited to the largest int32. Inputs more than 31 * 2**(26 - shift) codes below the
+ * largest give -128, as there: up to 6 codes too low for scales at or just above 1/16, 1/8 and 1/4.
  *
  * @param input       num_rows * row_size codes; their zero point does not matter
  * @param num_rows    > 0

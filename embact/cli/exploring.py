@@ -16,7 +16,6 @@ from embact.cli.options import (
     HistogramFile,
     InDtype,
     Json,
-    MaxBytes,
     Name,
     OnSupport,
     OutDtype,
@@ -58,7 +57,10 @@ def explore(
     max_error: Annotated[
         int, typer.Option(metavar="CODES", help="Largest error to look at.")
     ] = EXPLORED_CODES,
-    max_bytes: MaxBytes = None,
+    max_bytes: Annotated[
+        int | None,
+        typer.Option(metavar="BYTES", help="Largest size of one kernel's tables; default: any."),
+    ] = None,
     histogram: HistogramFile = None,
     max_error_on_support: OnSupport = False,
     plot: Annotated[
@@ -72,8 +74,8 @@ def explore(
     Example: `embact explore tanh --range -4:4 --max-error 4`
     """
     from embact.files import write_text
+    from embact.fit.front import front
     from embact.fit.problem import Limits, Options, Problem
-    from embact.fit.search import front
     from embact.report import front_csv, front_image, front_rows, image_kind, write_image
 
     kind = None if plot is None else image_kind(plot)

@@ -10,8 +10,9 @@ magnitude m of the input code, sigmoid has k_s = k and tanh k_t = k - 1, and
     p = min(m, cells * 2**k_g - 1) = i * 2**k_g + f
     y = (T[i] * 2**k_g + (T[i+1] - T[i]) * f + rounding and base) >> (k_g + 1 or 2)
 
-The knots are fitted to what both functions demand of them at once, see ``knots``. This module must
-not know C.
+The knots are fitted to what both functions demand of them at once, see ``knots``. TFLM and CMSIS-NN
+read both gates of an LSTM at Q3.12, and the tanh of its cell state at the state's own power of two,
+often Q4.11 (lstm_eval_common; arm_nn_lstm_step_s8). This module must not know C.
 """
 
 from __future__ import annotations

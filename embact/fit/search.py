@@ -69,10 +69,10 @@ def candidates(problem: Problem, family: str = AUTO) -> Iterator[Fit]:
     Equal kernels are yielded once. Raises EmbactError for an unknown family, and for an option that
     the family does not know; auto is the families, but for the classics, that know them all.
     """
-    yield from _over([problem], family)
+    yield from over([problem], family)
 
 
-def _over(problems: Iterable[Problem], family: str) -> Iterator[Fit]:
+def over(problems: Iterable[Problem], family: str) -> Iterator[Fit]:
     """Yield the certified candidates of all problems, equal kernels once."""
     seen: set[str] = set()
     for problem in problems:
@@ -217,41 +217,6 @@ def ladder(most: int) -> list[int]:
     return [*(budget for budget in budgets if budget < most), most]
 
 
-def front(problem: Problem, family: str = AUTO) -> list[Fit]:
-    """Return the kernels that no other beats in error, table bytes and estimated instructions.
-
-    The budgets 0, 1, 2, .. up to the limit are tried; errors are compared in whole codes. Sorted by
-    error, then by instructions. Every kernel is within the limits.
-    """
-    problems = [
-        dataclasses.replace(problem, limits=dataclasses.replace(problem.limits, max_error=budget))
-        for budget in ladder(problem.limits.max_error)
-    ]
-    best: dict[tuple[float, ...], Fit] = {}
-    for one in _over(problems, family):
-        whole = dataclasses.replace(one, problem=problem)
-        if meets(whole):
-            key = coordinates(one)
-            if key not in best or _error(one) < _error(best[key]):
-                best[key] = _alone(one)
-    return [
-        best[key]
-        for key in sorted(best)
-        if not any(
-            other != key and all(a <= b for a, b in zip(other, key, strict=True)) for other in best
-        )
-    ]
-
-
-def _alone(one: Fit) -> Fit:
-    """Return a fit whose limits are what it costs, so that its command finds it again."""
-    codes, _, size = coordinates(one)
-    limits = dataclasses.replace(
-        one.limits, max_error=max(one.limits.max_error, codes), max_bytes=size
-    )
-    return dataclasses.replace(one, problem=dataclasses.replace(one.problem, limits=limits))
-
-
 def coordinates(one: Fit) -> tuple[int, int, int]:
     """Return a fit's error in codes, estimated instructions and table bytes."""
     limits, proved = one.limits, one.certificate
@@ -259,7 +224,8 @@ def coordinates(one: Fit) -> tuple[int, int, int]:
     return codes, instructions(one.kernel, one.problem.options.core), one.kernel.table_bytes
 
 
-def _error(one: Fit) -> tuple[float, float]:
+def error_of(one: Fit) -> tuple[float, float]:
+    """Return what the least error compares: the largest in lsb and the mean square."""
     largest, mean = one.certificate.max_error_lsb, one.certificate.mse
     return (mean, largest) if one.problem.options.minimize == "mse" else (largest, mean)
 
@@ -273,13 +239,13 @@ def _price(one: Fit) -> tuple[float, ...]:
     _, count, size = coordinates(one)
     match one.problem.options.objective:
         case "instructions":
-            return count, size, *_error(one)
+            return count, size, *error_of(one)
         case "bytes":
-            return size, count, *_error(one)
+            return size, count, *error_of(one)
         case "error":
-            return *_error(one), count, size
+            return *error_of(one), count, size
         case "segments":
-            return _segments(one), count, size, *_error(one)
+            return _segments(one), count, size, *error_of(one)
 
 
 COUNTED = {

@@ -105,10 +105,11 @@ class Softmax:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", Grid(self.scale, 0, 8).scale)
-        with np.errstate(over="ignore"):
-            object.__setattr__(self, "beta", float(np.float32(self.beta)))
+        given = self.beta
+        with np.errstate(over="ignore", under="ignore"):
+            object.__setattr__(self, "beta", float(np.float32(given)))
         if not (math.isfinite(self.beta) and self.beta > 0):
-            raise EmbactError("beta", got=self.beta, allowed="a float32 > 0")
+            raise EmbactError("beta", got=given, allowed="a float32 > 0")
         if self.mode not in MODES:
             raise unknown_name("mode", self.mode, MODES)
         widths = (self.in_bits, self.out_bits)

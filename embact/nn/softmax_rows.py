@@ -191,9 +191,10 @@ def log_softmax_s8(rows: Codes, multiplier: int, shift: int, table: Wide) -> Cod
     """Return the codes of embact_log_softmax_s8."""
     below = _below(rows)
     total = np.minimum(_sum(_entries(rows, table)), INT32_MAX)
-    scaled = high_mul(np.maximum(-below << shift, -(1 << 31)), multiplier)
+    radius = (31 << 26) >> shift  # CalculateInputRadius: what is farther below is the least code
+    scaled = high_mul(-np.minimum(below, radius) << shift, multiplier)
     real = np.maximum(scaled - logarithm(total), -(1 << 30))
-    return np.maximum(divide(real, 22) + 127, -128)
+    return np.where(below > radius, -128, np.maximum(divide(real, 22) + 127, -128))
 
 
 def log_softmax_exact_s8(rows: Codes, multiplier: int, shift: int, table: Wide) -> Codes:

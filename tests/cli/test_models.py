@@ -178,3 +178,15 @@ def test_a_mistake_is_one_line_and_status_2(embact, tmp_path, words):
     assert MISTAKES[words] in done.stderr
     assert done.stderr.count("\n") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("limit", "most"), [((), 2048), (("--max-bytes", "400"), 400)])
+def test_kernels_of_an_int16_model_keep_the_limits_that_fit_keeps(embact, limit, most):
+    done = embact("convert", WIDE, "--out", "wide", *limit, "--json")
+    assert done.returncode == 0, done.stderr
+    sites = json.loads(done.stdout)["report"]["sites"]
+    assert sites
+    for site in sites:
+        assert site["table_bytes"] <= most
+        assert limit or site["certificate"]["max_error_codes"] <= 1

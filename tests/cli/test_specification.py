@@ -104,6 +104,30 @@ def test_every_option_of_fit_can_be_listed(jobs_of, tmp_path):
     }
 
 
+def test_what_a_spec_leaves_open_is_decided_as_fit_does_it(jobs_of):
+    jobs = jobs_of("""
+        [defaults]
+        activation = "tanh"
+        range = "-4:4"
+        [[sweep]]
+        dtype = ["int8", "int16"]
+        [[sweep]]
+        in_dtype = "int16"
+        max_error = 1
+        [[sweep]]
+        dtype = ["int8", "int16"]
+        max_bytes = 512
+        """)
+    assert [(one.limits.max_error, one.limits.max_bytes) for one in jobs] == [
+        (1, None),
+        (1, 2048),
+        (1, None),
+        (1 << 16, 512),
+        (1 << 16, 512),
+    ]
+    assert [one.options.objective for one in jobs] == [*["instructions"] * 3, "error", "error"]
+
+
 def test_a_key_of_a_table_replaces_the_default_and_what_contradicts_it(jobs_of):
     first, second, third = jobs_of("""
         [defaults]

@@ -7,7 +7,7 @@ from embact.fit.line import Form, Intervals
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.pwl import pwl
 from embact.fit.runs import fewest, segments
-from embact.grid import Grid, QuantSpec, grid_of_range
+from embact.grid import Grid, QuantSpec
 from embact.ir import INT32_MAX, INT32_MIN
 
 PLAIN = {"lookup": "compare", "shifts": "common", "clamp": "codes"}
@@ -23,16 +23,6 @@ MINIMA = [
     ("silu", 8, 1, {8: 5, 16: 5}),
     ("silu", 8, 0, {8: 14, 16: 12}),
 ]
-
-
-def quantisation(name, end):
-    grid_in = Grid(end / 128, 0, 8)
-    if name == "sigmoid":
-        return QuantSpec(grid_in, Grid(1 / 256, -128, 8))
-    if name == "tanh":
-        return QuantSpec(grid_in, Grid(1 / 128, 0, 8))
-    values = activation(name)(grid_in.real(grid_in.codes()))
-    return QuantSpec(grid_in, grid_of_range(float(values.min()), float(values.max()), 8))
 
 
 def only(act, spec, limits, slope_bits=16):
@@ -65,12 +55,11 @@ def check(act, spec, limits, candidate):
     assert all(-limit <= one.slope < limit for one in candidate.segments)
 
 
-@pytest.mark.parametrize(("name", "end", "budget", "least"), MINIMA)
+@pytest.mark.parametrize("minimum", MINIMA)
 @pytest.mark.parametrize("slope_bits", [8, 16])
-def test_int8_kernels_have_the_provably_least_number_of_segments(
-    name, end, budget, least, slope_bits
-):
-    act, spec = activation(name), quantisation(name, end)
+def test_int8_kernels_have_the_provably_least_number_of_segments(minimum, slope_bits, conventional):
+    name, end, budget, least = minimum
+    act, spec = activation(name), conventional(name, end)
     limits = Limits(max_error=budget)
     candidate = only(act, spec, limits, slope_bits)
     assert len(candidate.segments) == least[slope_bits]
@@ -93,8 +82,8 @@ def test_kernels_of_other_widths_meet_their_budget(name, spec, budget, slope_bit
     check(activation(name), spec, limits, only(activation(name), spec, limits, slope_bits))
 
 
-def test_one_changed_segment_would_be_noticed():
-    act, spec, limits = activation("sigmoid"), quantisation("sigmoid", 8), Limits()
+def test_one_changed_segment_would_be_noticed(conventional):
+    act, spec, limits = activation("sigmoid"), conventional("sigmoid", 8), Limits()
     candidate = only(act, spec, limits)
     moved = [type(one)(one.first, one.last, one.slope, one.offset + (1 << one.shift), one.shift)
              for one in candidate.segments]  # fmt: skip
@@ -114,16 +103,16 @@ def test_every_shift_that_int32_allows_is_tried():
 
 
 @pytest.mark.parametrize("name", ["tanh", "gelu"])
-def test_no_shift_gives_fewer_segments(name):
-    act, spec = activation(name), quantisation(name, 4)
+def test_no_shift_gives_fewer_segments(name, conventional):
+    act, spec = activation(name), conventional(name, 4)
     bounds = Problem(act, spec).bounds()
     counts = [segments(bounds, Form(8, shift), 256) for shift in range(32)]
     least = min(len(found) for found in counts if found)
     assert len(only(act, spec, Limits(), 8).segments) == least
 
 
-def test_a_wider_budget_never_takes_more_segments():
-    act, spec = activation("silu"), quantisation("silu", 8)
+def test_a_wider_budget_never_takes_more_segments(conventional):
+    act, spec = activation("silu"), conventional("silu", 8)
     counts = [len(only(act, spec, Limits(max_error=budget)).segments) for budget in range(8)]
     assert counts == sorted(counts, reverse=True)
     assert counts[0] > counts[-1]
@@ -159,11 +148,11 @@ def test_int16_over_the_positive_half_has_the_provably_least_number_of_segments(
 
 
 @pytest.mark.parametrize(("slope_bits", "least"), [(8, 4), (16, 4)])
-def test_folding_halves_the_segments_of_a_sigmoid(slope_bits, least):
+def test_folding_halves_the_segments_of_a_sigmoid(slope_bits, least, conventional):
     options = Options(
         slope_bits=slope_bits, fold=True, lookup="compare", shifts="common", clamp="codes"
     )
-    problem = Problem(activation("sigmoid"), quantisation("sigmoid", 8), Limits(1), options)
+    problem = Problem(activation("sigmoid"), conventional("sigmoid", 8), Limits(1), options)
     (one,) = pwl(problem)
     assert one.parameters["segments"] == least
     off = np.abs(one.kernel.outputs - problem.truth.codes)

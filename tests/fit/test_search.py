@@ -80,6 +80,31 @@ def test_the_fit_says_what_was_asked_and_what_is_proved():
     assert found.certificate == certify(found.activation, SAME, found.kernel)
 
 
+@pytest.mark.parametrize("name", ["sigmoid", "gelu", "elu", "hard_shrink"])
+@pytest.mark.parametrize("max_bytes", [0, 16, 60, 255])
+def test_a_limit_of_bytes_takes_no_kernel_away_that_meets_it(name, max_bytes, spec_of):
+    problem = Problem(activation(name), spec_of(activation(name)), Limits(1, max_bytes))
+    free = dataclasses.replace(problem, limits=Limits(1))
+    rivals = [one for one in candidates(free) if meets(one, problem.limits)]
+    assert price(fit(problem)) == min(map(price, rivals))
+
+
+def test_the_least_error_within_bytes_is_below_that_of_every_budget(spec_of):
+    problem = Problem(activation("silu"), spec_of(activation("silu")), Limits(1 << 16, 12))
+    least = dataclasses.replace(problem, options=Options(objective="error"))
+    found = fit(least)
+    assert found.kernel.table_bytes <= 12
+    assert found.problem.max_error_lsb is None
+    rivals = [
+        one.certificate.max_error_lsb
+        for budget in range(12)
+        for one in candidates(dataclasses.replace(problem, limits=Limits(budget, 12)))
+        if meets(one, Limits(budget, 12))
+    ]
+    assert found.certificate.max_error_lsb <= min(rivals)
+    assert fit(dataclasses.replace(least, limits=found.limits)).kernel.digest == found.kernel.digest
+
+
 @pytest.mark.parametrize("max_bytes", [0, 41, 255])
 def test_no_table_is_larger_than_the_limit(max_bytes):
     limits = Limits(max_error=20, max_bytes=max_bytes)

@@ -12,7 +12,7 @@ from embact.fit.lookup import signed_powers
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.runs import fewest, line_values
 from embact.fit.shift_pwl import COMPARE, shift_pwl, smallest
-from embact.grid import Grid, QuantSpec, grid_of_range
+from embact.grid import Grid, QuantSpec
 from embact.ir import Op
 
 fixed = settings(derandomize=True, database=None, deadline=None, max_examples=120)
@@ -30,23 +30,20 @@ MINIMA = [
 ]
 
 
-def quantisation(name, end):
-    grid_in = Grid(end / 128, 0, 8)
-    if name == "sigmoid":
-        return QuantSpec(grid_in, Grid(1 / 256, -128, 8))
-    if name == "tanh":
-        return QuantSpec(grid_in, Grid(1 / 128, 0, 8))
-    values = activation(name)(grid_in.real(grid_in.codes()))
-    return QuantSpec(grid_in, grid_of_range(float(values.min()), float(values.max()), 8))
+@pytest.fixture(scope="session")
+def problem_of(conventional):
+    def problem(name, end, budget, **options):
+        return Problem(
+            activation(name), conventional(name, end), Limits(budget), Options(**options)
+        )
+
+    return problem
 
 
-def problem_of(name, end, budget, **options):
-    return Problem(activation(name), quantisation(name, end), Limits(budget), Options(**options))
-
-
-@pytest.mark.parametrize(("name", "end", "budget", "least"), MINIMA)
+@pytest.mark.parametrize("minimum", MINIMA)
 @pytest.mark.parametrize("terms", [1, 2])
-def test_int8_kernels_have_the_provably_least_number_of_segments(name, end, budget, least, terms):
+def test_int8_kernels_have_the_provably_least_number_of_segments(minimum, terms, problem_of):
+    name, end, budget, least = minimum
     problem = problem_of(name, end, budget, terms=terms, fold=False, clamp="codes")
     found = list(shift_pwl(problem))
     assert min(one.parameters["segments"] for one in found) == least[terms]
@@ -79,7 +76,9 @@ def test_gated_activations_are_folded_where_that_needs_no_multiplication():
 @pytest.mark.parametrize(
     ("budget", "slope_bits", "terms", "least"), [(1, 8, 0, 4), (1, 16, 2, 5), (0, 16, 2, 11)]
 )
-def test_folded_sigmoid_has_the_provably_least_number_of_segments(budget, slope_bits, terms, least):
+def test_folded_sigmoid_has_the_provably_least_number_of_segments(
+    budget, slope_bits, terms, least, problem_of
+):
     view = fold(problem_of("sigmoid", 8, budget))
     assert len(fewest(view.bounds, Form(slope_bits, 0, terms=terms or None)).runs) == least
 
@@ -159,7 +158,7 @@ def test_a_line_with_a_term_too_many_would_be_noticed():
     assert least_cost(bounds, Form(5, 0, terms=2)) < least_cost(bounds, form)
 
 
-def test_the_smallest_code_costs_no_more_than_that_of_the_fewest_segments():
+def test_the_smallest_code_costs_no_more_than_that_of_the_fewest_segments(problem_of):
     for name, end in (("sigmoid", 8), ("gelu", 4)):
         problem = problem_of(name, end, 0, terms=2, fold=False)
         few, small = list(shift_pwl(problem))[:2]
@@ -168,7 +167,7 @@ def test_the_smallest_code_costs_no_more_than_that_of_the_fewest_segments():
         assert cost_of(small.segments) <= cost_of(few.segments)
 
 
-def test_a_number_of_segments_gives_the_least_error_for_it():
+def test_a_number_of_segments_gives_the_least_error_for_it(problem_of):
     errors = []
     for segments in (2, 4, 8):
         problem = problem_of("tanh", 4, 255, segments=segments, terms=1, fold=False)

@@ -295,6 +295,17 @@ def test_int8_is_within_a_code_however_much_of_the_product_saturates(ratio):
         assert best_of(table_gates(activation(gate), grids))[1].max_error_codes <= 1
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_int8_is_within_a_code_on_random_grids(seed):
+    rng = np.random.default_rng(seed)
+    scales = 10 ** rng.uniform(-3, 1, 3)
+    zeros = rng.integers(-128, 127, 3)  # 127 would leave relu nothing
+    grids = Grids(*(Grid(*one, 8) for one in zip(scales.tolist(), zeros.tolist(), strict=True)))
+    unit, proved = best_of(table_gates(activation(rng.choice(GATES)), grids))
+    assert proved.max_error_codes <= 1
+    assert proved.max_error_lsb <= certify_bound(unit).bound_lsb
+
+
 def test_powers_of_two_make_relu_exact_with_all_its_ties(units):
     _, proved = units["relu", "powers"]
     assert proved.max_error_codes == proved.not_correctly_rounded == 0

@@ -296,6 +296,20 @@ def test_a_tie_goes_away_from_zero():
     assert set(made("s8", 0.1)(rows).ravel().tolist()) == {-128}  # where TFLM stops
 
 
+@pytest.mark.parametrize(("scale", "radius"), [(1 / 16, 248), (1 / 8, 124), (1 / 4, 62)])
+def test_log_softmax_is_cut_off_at_tflms_radius(nn, scale, radius):
+    """What is farther below the largest is the least code, though it falls on another."""
+    asked, exact = made("log_s8", scale), made("log_exact_s8", scale)
+    rows = np.stack([np.full(256, 127), np.arange(127, -129, -1)], axis=1).astype(np.int8)
+    assert asked.diff_min == -radius
+    codes, real = asked(rows)[:, 1], exact(rows)[:, 1]
+    assert np.abs(codes - real)[: radius + 1].max() <= 1
+    assert (codes[radius + 1 :] == -128).all()
+    assert (real[radius + 1], codes[radius + 1]) == (127 - round((radius + 1) * scale * 16), -128)
+    assert real[radius + 1] >= -125
+    assert np.array_equal(run(nn, asked, rows)[1], asked(rows))
+
+
 def test_int16_tflm_codes_are_far_from_the_real_softmax_in_long_rows():
     rows = np.full((1, ROW_MAX), -32768, dtype=np.int16)
     rows[0, 0] = 32767
@@ -384,6 +398,7 @@ def test_a_table_is_made_of_arguments_in_their_ranges_only(nn):
 REFUSED = {
     "beta": (0.1, 0.0, 8, 8, "tflm", False),
     "a float32 > 0": (0.1, float("inf"), 8, 8, "tflm", False),
+    "got 1e-50": (0.1, 1e-50, 8, 8, "tflm", False),
     "scale": (0.0, 1.0, 8, 8, "tflm", False),
     "unknown mode": (0.1, 1.0, 8, 8, "tfml", False),
     "widths of softmax": (0.1, 1.0, 16, 8, "tflm", False),

@@ -111,6 +111,15 @@ def test_the_text_depends_on_what_was_asked_alone():
     assert softmax_header(again, "rows") != softmax_header(Softmax(0.13), "rows")
 
 
+@each
+def test_the_longest_name_leaves_the_header_whole(asked):
+    name = "n" * 63
+    text = softmax_header(asked, name)
+    assert re.sub(r"\s", "", text).count(f"int32_t{name}(constint{asked.in_bits}_t*input,") == 1
+    files = softmax_files(asked, name)
+    assert np.array_equal(outputs_of(asked, files, name), asked(rows_for(asked)))
+
+
 def test_names_that_c_or_the_library_has_are_refused():
     for name in ("embact_softmax_s8", "int", "2x", "arm_softmax_s8", "embact_nn"):
         with pytest.raises(EmbactError, match="function"):

@@ -184,6 +184,17 @@ def test_a_million_codes_are_the_reference_resolvers(build, form):
 
 
 @WITH_RUNTIME
+def test_log_softmax_is_cut_off_where_the_reference_resolver_does(build):
+    """At and above powers of two its input radius is less than the 16 that codes reach."""
+    rows = np.stack([np.full(256, 127), np.arange(127, -129, -1)], axis=1).astype(np.int8)
+    scales = [2.0**-power * more for power in range(9) for more in (0.999, 1.0, 1.007, 1.015)]
+    cases = [(Softmax(scale, mode="tflite", log=True), rows) for scale in scales]
+    assert not any(differing(build, cases))
+    exact = Softmax(1 / 16, mode="exact", log=True)(rows)
+    assert np.abs(exact - cases[17][0](rows)).max() == 6  # more than rounding
+
+
+@WITH_RUNTIME
 def test_another_beta_would_be_noticed(build):
     asked, rows = drawn("s8", 2, 30_000)[1]
     (codes,) = interpreted(build, [(asked, rows)])

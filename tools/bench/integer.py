@@ -10,10 +10,11 @@ from bench.classics import SIGMOID
 from bench.rows import OURS, Row, timed
 from embact.activations import activation
 from embact.certify import ideal
+from embact.fit.front import front
 from embact.fit.line import Form, Intervals
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.runs import fewest
-from embact.fit.search import AUTO, FAMILIES, candidates, front
+from embact.fit.search import AUTO, FAMILIES, candidates
 from embact.grid import Grid, QuantSpec, grid_of_range
 
 if TYPE_CHECKING:

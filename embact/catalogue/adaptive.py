@@ -5,13 +5,14 @@ This module must not know grids, kernels or how a thing is approximated.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embact.catalogue.parts import mp, step
+from embact.catalogue.parts import mp
 from embact.truth import Activation, Parameter
 
 if TYPE_CHECKING:
@@ -46,8 +47,14 @@ def _exact(x: Fraction, values: tuple[float, ...]) -> Fraction:
 
 
 def _apl_slope(x: Reals, *values: float) -> Reals:
-    slope: Reals = sum((a * (step(x, b) - 1.0) for a, b in _hinges(values)), step(x))
-    return slope
+    """Return the slope between two hinges, summed without any rounding, since slopes may cancel."""
+    hinges = _hinges(values)
+    ends = sorted({0.0, *(b for _, b in hinges)})
+    slopes = [
+        float(int(start >= 0) - sum(Fraction(a) for a, b in hinges if b > start))
+        for start in (-math.inf, *ends)
+    ]
+    return np.asarray(np.array(slopes)[np.searchsorted(ends, x, side="right")])
 
 
 def _mp_apl(x: Any, *values: float) -> Any:

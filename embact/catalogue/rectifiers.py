@@ -5,6 +5,7 @@ This module must not know grids, kernels or how a thing is approximated.
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from embact.truth import Symmetry, Tail
 
 
-def _broken(slope: float) -> Symmetry:
+def _broken(slope: float | Fraction) -> Symmetry:
     """Return the symmetry of a line that goes on below 0 with another slope."""
     return "gated" if slope == 0 else "odd" if slope == 1 else "none"
 
@@ -24,6 +25,11 @@ def _broken(slope: float) -> Symmetry:
 def _from_zero(threshold: float, value: float = 0.0) -> Symmetry:
     """Return the symmetry of x beyond a threshold and a value before it."""
     return "gated" if threshold == value == 0 else "none"
+
+
+def _rrelu_symmetry(lower: float, upper: float) -> Symmetry:
+    """Return the symmetry that follows from the mean, without rounding it."""
+    return _broken((Fraction(lower) + Fraction(upper)) / 2)
 
 
 def _mean(lower: float, upper: float) -> float:
@@ -62,7 +68,8 @@ ENTRIES = (
     Activation(
         "relu6",
         "min(6, max(0, x))",
-        "Howard et al. 2017, arXiv:1704.04861",
+        "Krizhevsky 2010, convolutional deep belief networks; Sandler et al. 2018, "
+        "arXiv:1801.04381",
         lambda x: np.clip(x, 0.0, 6.0),
         lambda x: between(x, 0.0, 6.0),
         lambda x: min(max(x, x * 0), mp().mpf(6)),
@@ -107,7 +114,7 @@ ENTRIES = (
         lambda x, lower, upper: np.where(x >= 0, 1.0, _mean(lower, upper)),
         _mp_rrelu,
         lambda lower, upper: ((_mean(lower, upper), 0.0, 0), (1.0, 0.0, 0)),
-        symmetry_of=lambda lower, upper: _broken(_mean(lower, upper)),
+        symmetry_of=_rrelu_symmetry,
         parameters=(
             Parameter("lower", 1.0 / 8.0, -1e3, 1e3),
             Parameter("upper", 1.0 / 3.0, -1e3, 1e3),

@@ -85,10 +85,12 @@ def glu(
     function = default_name(unit) if name is None else name
     files = glu_files(proved, function)
     target = out / f"{function}.h"
-    if not force and is_file(target) and read_text(target) != files[target.name]:
-        raise EmbactError(
-            "another header is there", allowed="--force, or another --name", where=str(target)
-        )
+    for header in (target, out / f"{function}_gate.h"):
+        there = header.name in files and is_file(header)
+        if not force and there and read_text(header) != files[header.name]:
+            raise EmbactError(
+                "another header is there", allowed="--force, or another --name", where=str(header)
+            )
     for file, text in files.items():
         write_text(out / file, text)
     if json:

@@ -189,7 +189,7 @@ def _finer(problem: Problem, family: str, best: list[Fit]) -> list[Fit]:
     whole = dataclasses.replace(
         problem, limits=dataclasses.replace(problem.limits, max_error=codes)
     )
-    low, high = codes - 0.5, min(one.certificate.max_error_lsb for one in best)
+    low, high = codes - 0.5, codes + 0.5
     while codes and high - low > max(FINER_LSB, FINER * high):
         middle = (low + high) / 2
         nearer = [
@@ -197,8 +197,8 @@ def _finer(problem: Problem, family: str, best: list[Fit]) -> list[Fit]:
             for one in candidates(dataclasses.replace(whole, max_error_lsb=middle), family)
             if meets(one) and one.certificate.max_error_lsb <= middle
         ]
-        if nearer:
-            best, high = [*nearer, *best], min(one.certificate.max_error_lsb for one in nearer)
+        if nearer:  # the next budget depends on no kernel: the best family alone goes the same way
+            best, high = [*nearer, *best], middle
         else:
             low = middle
     return best

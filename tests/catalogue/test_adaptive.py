@@ -70,6 +70,15 @@ def test_hinges_that_cancel_leave_a_relu():
     assert act(points).tolist() == activation("relu")(points).tolist()
 
 
+def test_slopes_that_cancel_are_exact():
+    hinges = [(0.1, 3.0), (0.2, 2.0), (-0.3, 1.0), (1.0, 0.0), (0.7, -1.0), (-1.7, -2.0)]
+    points = [-9.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 9.0]
+    exact = [(x >= 0) - sum(Fraction(a) for a, b in hinges if b > x) for x in points]
+    assert unit(*hinges).slope(np.array(points)).tolist() == [float(slope) for slope in exact]
+    plain = [(x >= 0) - sum(a for a, b in hinges if b > x) for x in points]
+    assert any(abs(p - e) > abs(e) * Fraction(1e-3) for p, e in zip(plain, exact, strict=True))
+
+
 def test_tails_are_the_sums_of_the_hinges():
     act = unit((0.25, -0.5), (-1.5, 1.25))
     assert act.limits() == ((1.25, -2.0, 0), (1.0, 0.0, 0))

@@ -26,7 +26,7 @@ def off(act, symmetry, point):
 
 
 def test_declared_symmetry_holds_for_the_oracle(act):
-    for point in (p for p in POINTS):
+    for point in POINTS:
         assert off(act, act.symmetry, point) < mpmath.mpf(10) ** -50, point
 
 
@@ -45,6 +45,7 @@ def test_none_is_declared_only_where_there_is_no_symmetry(act):
         ("leaky_relu", {}, "none"),
         ("rrelu", {"lower": -0.5, "upper": 0.5}, "gated"),
         ("rrelu", {"lower": 1.0, "upper": 1.0}, "odd"),
+        ("rrelu", {"lower": 0.5, "upper": 1.5 + 2.0**-52}, "none"),  # 1 if it were rounded
         ("rrelu", {}, "none"),
         ("thresholded_relu", {"theta": 0.0}, "gated"),
         ("thresholded_relu", {}, "none"),

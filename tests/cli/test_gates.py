@@ -118,3 +118,17 @@ def test_glu_replaces_no_other_header_unasked(embact):
     done = embact(*other)
     assert (done.returncode, "another header is there" in done.stderr) == (2, True)
     assert embact(*other, "--force").returncode == 0
+
+
+def test_glu_replaces_no_other_header_of_an_int16_gate_unasked(embact, tmp_path):
+    line = (*SWIGLU, "--dtype", "int16", "--out", "o")
+    assert embact(*line).returncode == 0
+    gate = tmp_path / "o" / "embact_glu_silu_s16_gate.h"
+    made = gate.read_text()
+    assert embact(*line).returncode == 0  # the same again
+    gate.write_text("/* mine */\n")
+    done = embact(*line)
+    assert (done.returncode, f"{gate.name}: another header is there" in done.stderr) == (2, True)
+    assert gate.read_text() == "/* mine */\n"
+    assert embact(*line, "--force").returncode == 0
+    assert gate.read_text() == made

@@ -105,6 +105,16 @@ def test_equal_values_of_another_width_are_not_shared(fit_of):
     assert [bits for bits, *_ in arrays(emit_header(fits))] == ["8", "16"]
 
 
+def test_two_tables_of_one_name_in_c_are_refused(fit_of, refuses):
+    one, other = ir.Table("b_c", VALUES), ir.Table("c", VALUES[::-1])
+    fits = {"a": fit_of(reads(one)), "a_b": fit_of(reads(other))}
+    with refuses("name of a table", "got a_b_c", "one of a or a_b"):
+        emit_header(fits)
+    assert len(arrays(emit_header({"a": fits["a"], "b": fits["a_b"]}))) == 2
+    equal = {"a": fits["a"], "a_b": fit_of(reads(ir.Table("c", VALUES), change=1))}
+    assert [name for _, name, _ in arrays(emit_header(equal))] == ["a_b_c"]
+
+
 def test_a_kernel_says_which_part_of_its_tables_is_shared(fit_of):
     one, own = ir.Table("one", VALUES), ir.Table("own", tuple(np.roll(VALUES, 9).tolist()))
     fits = {"f": fit_of(reads(one)), "g": fit_of(reads(one, own))}

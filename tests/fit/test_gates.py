@@ -7,9 +7,9 @@ import pytest
 
 from embact.activations import activation
 from embact.certify import certify, ideal
-from embact.fit import gates as module
 from embact.fit.fold import fold
-from embact.fit.gates import READINGS, alone, gates
+from embact.fit.gate_table import READINGS, solve
+from embact.fit.gates import alone, gates
 from embact.fit.knots import Form, knots
 from embact.fit.line import FREE, Intervals
 from embact.fit.problem import Limits, Problem
@@ -134,7 +134,7 @@ def test_with_a_limit_of_bytes_alone_the_error_is_the_least_that_fits(size):
     assert pair.table_bytes <= size
     assert max(one.certificate.max_error_codes for one in both(pair)) <= budget
     if budget:
-        smaller = module._solve(pair.sigmoid.spec, budget - 1, READINGS)
+        smaller = solve(pair.sigmoid.spec, budget - 1, READINGS)
         assert smaller is None or smaller.table.bytes > size
 
 
@@ -151,6 +151,10 @@ def test_where_no_table_serves_both_there_are_two():
     ("limits", "parts"),
     [
         ((1, 600), ("no tables of sigmoid and tanh are that small at 1 codes", "600", "654 bytes")),
+        (
+            (0, 30000),
+            ("no tables of sigmoid and tanh", "at 0 codes", "30000", "33844 bytes or more"),
+        ),
         ((None, 2), ("no shared table", "2 bytes")),
         ((-1, None), ("error budget",)),
     ],

@@ -50,7 +50,7 @@ FORMS = [
 @pytest.mark.parametrize("align", [1, 4])
 def test_the_fewest_are_those_of_all_shifts_tried_to_their_end(form, align):
     found = 0
-    for seed in range(8):
+    for seed in range(8 if align == 1 else 24):  # few random curves are served by aligned lines
         bounds = random_bounds(seed)
         for at_most in (1 << 16, 40, 7):
             plan = fewest(bounds, form, align, at_most)

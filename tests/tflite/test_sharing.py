@@ -1,0 +1,89 @@
+"""Converted models whose functions share a table: the folder, the check of its C, evaluation."""
+
+import dataclasses
+import json
+import re
+
+import pytest
+
+from embact import ir
+from embact.certify import certify, ideal
+from embact.errors import CheckFailed
+from embact.fit.problem import Candidate
+from embact.kernel import Kernel
+from embact.tflite.compiled import compile_placed
+from embact.tflite.data import random_data
+from embact.tflite.evaluate import evaluate
+from embact.tflite.folder import header_beside, kernels_beside, write_conversion
+from embact.tflite.model import read
+from embact.tflite.placement import place
+from embact.tflite.sites import find_sites
+
+FUNCTIONS = ["embact_relu_s8", "embact_relu6_s8", "embact_relu_s8"]
+
+
+@pytest.fixture
+def model(build):
+    """RELU, RELU6 and RELU again."""
+    tensors = [build.Tensor(name, "INT8", (2.0**-5,), 0, (1, 256)) for name in "abcd"]
+    nodes = [
+        build.Node(op, (place,), (place + 1,), build.options(op))
+        for place, op in enumerate(("RELU", "RELU6", "RELU"))
+    ]
+    return build.model_of(tensors, nodes, [0], [3])
+
+
+@pytest.fixture
+def placements(build, model):
+    """Both relus by one kernel, and another kernel in the middle that reads an equal table."""
+    sites = find_sites(model).sites
+    codes = ideal(sites[0].activation, sites[0].spec).codes
+    fits = [build.fit_of_table(one.activation, one.spec, codes) for one in sites]
+    table = ir.Table("other", tuple(codes.tolist()))
+    entry = ir.lookup(table, ir.add(ir.x(), ir.const(128)))
+    kernel = Kernel(ir.saturate(ir.add(entry, ir.const(1)), 8), 8, 8)
+    proved = certify(sites[1].activation, sites[1].spec, kernel)
+    fits[1] = dataclasses.replace(fits[1], candidate=Candidate(kernel), certificate=proved)
+    return place(sites, fits)
+
+
+@pytest.fixture
+def written(model, placements, tmp_path):
+    return write_conversion(tmp_path / "out", model, placements)
+
+
+def test_the_header_has_one_array_and_the_report_counts_it_once(written, placements):
+    header = written.header.read_text("utf-8")
+    assert re.findall(r"static const int\d+_t (\w+)\[", header) == ["embact_relu_s8_table"]
+    report = json.loads((written.folder / "report.json").read_bytes())
+    assert report["table_bytes"] == written.report.table_bytes == 256
+    assert [site["table_bytes"] for site in report["sites"]] == [256] * 3
+    assert [site["function"] for site in report["sites"]] == FUNCTIONS
+    assert [one.function for one in placements] == FUNCTIONS
+
+
+def test_the_c_beside_a_converted_model_is_checked_function_by_function(written):
+    converted = read(written.model)
+    placed, header = kernels_beside(converted), header_beside(converted)
+    assert [one.function for one in placed] == FUNCTIONS
+    compile_placed(placed, header)
+    changed = header.replace(" 60,", " 61,", 1)
+    assert changed != header
+    with pytest.raises(CheckFailed, match="compiled embact_relu_s8 differs"):
+        compile_placed(placed, changed)
+    with pytest.raises(CheckFailed, match="compiled embact_relu6_s8 differs"):
+        compile_placed(placed[1:2], changed)
+
+
+def test_evaluation_runs_each_function_of_the_shared_array(written, model):
+    """The first and the last change nothing, the one between adds 1 to all codes but 127."""
+    converted, data = read(written.model), random_data(model, 25, seed=3)
+    found = evaluate(
+        converted,
+        kernels_beside(converted),
+        data,
+        stock=model,
+        header=header_beside(converted),
+    )
+    assert (found.sites, found.max_difference) == (3, 1.0)
+    assert 0.98 < found.mean_difference < 1.0

@@ -34,7 +34,7 @@ STANDARD: dict[str, tuple[tuple[float, float, float, float], ...]] = {
     "tanh": ((1.0, 0.0, -1.0, 1.0),),
 }
 """(slope, intercept, low, high) of the standard hard forms of an activation. Source: relu6(x + 3)/6
-of Howard et al. 2019, 0.2 x + 0.5 of Courbariaux et al. 2015, and x clipped to [-1, 1]."""
+of Howard et al. 2019, 0.2 x + 0.5 of Theano and Keras 2, and x clipped to [-1, 1]."""
 
 GATED = ("silu", "gelu", "gelu_tanh", "gelu_sigmoid", "hard_swish")
 """Activations whose standard hard form is x relu6(x + 3)/6, Howard et al. 2019."""

@@ -38,6 +38,7 @@ activation = "tanh"
 
 [[sweep]]
 activation = "gelu"
+max_error = 1
 max_bytes = 1
 """
 

@@ -11,7 +11,7 @@ says who means what.
 from __future__ import annotations
 
 from embact.catalogue import adaptive, exponential, gated, hard, rectifiers, shrinks, sigmoids
-from embact.catalogue.variants import meanings
+from embact.catalogue.variants import elsewhere, meanings
 from embact.errors import EmbactError, unknown_name
 from embact.truth import Activation, Parameter, Symmetry, Tail, Truth
 
@@ -43,7 +43,10 @@ def activation(name: str, /, **settings: float) -> Activation:
 
 def _unknown(name: str) -> EmbactError:
     error = unknown_name("activation", name, CATALOGUE)
-    if known := meanings(name):
-        here = " or ".join(f"{one.meant} ({one.who})" for one in known)
+    here = " or ".join(f"{one.meant} ({one.who})" for one in meanings(name))
+    if command := elsewhere(name):
+        allowed = f"{command}; or, as a function, {here}" if here else command
+        return EmbactError(f"{name} is no function of one number", allowed=allowed)
+    if here:
         error.allowed = f"{here}; all: {', '.join(sorted(CATALOGUE))}"
     return error

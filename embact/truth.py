@@ -30,6 +30,8 @@ Truth = Literal["oracle", "float64"]
 """What decides how a result is rounded: an oracle wherever float64 could be wrong, or float64."""
 
 MOST_FORMULA = 500
+FEW = 4
+"""So many parameters are all said where an activation is: of more, those that are no default."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,12 @@ class Activation:
     def settings(self) -> dict[str, float]:
         """Return the parameters' values by name."""
         return {p.name: value for p, value in zip(self.parameters, self.values, strict=True)}
+
+    def said(self) -> dict[str, float]:
+        """Return the values to say: of FEW parameters all, of more those that are no default."""
+        few = len(self.parameters) <= FEW
+        pairs = zip(self.parameters, self.values, strict=True)
+        return {p.name: value for p, value in pairs if few or value != p.default}
 
     def set(self, settings: Mapping[str, float]) -> Activation:
         """Return the activation with parameters set by name; the others have their defaults.

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from embact.activations import CATALOGUE, activation
-from embact.catalogue.variants import VARIANTS
+from embact.catalogue.variants import ELSEWHERE, VARIANTS
 from embact.cli import app
 from embact.fit.problem import Problem
 from embact.fit.search import FAMILIES, fit
@@ -65,6 +65,16 @@ def test_the_command_of_every_loop_exists():
     known = {one.name or one.callback.__name__ for one in app.registered_commands}
     assert {one.command.split()[0] for one in LOOPS} <= known
     assert {len(row) for row in loop_rows()} == {len(LOOP_HEADINGS)}
+
+
+def test_what_the_catalogue_says_of_a_loop_is_its_command():
+    commands = {one.name: one.command for one in LOOPS if one.name in ELSEWHERE}
+    assert set(commands) == {"softmax", "log_softmax", "prelu", "glu", "gates"}
+    for name, command in commands.items():
+        assert ELSEWHERE[name].startswith(f"`embact {command}")
+    known = {one.name or one.callback.__name__ for one in app.registered_commands}
+    words = [text.split()[1].rstrip("`") for text in ELSEWHERE.values() if text.startswith("`")]
+    assert set(words) <= known
 
 
 def test_variants_mean_entries_that_exist_with_parameters_that_they_have():

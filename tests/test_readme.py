@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -23,11 +24,14 @@ def indented(first_word):
 
 @pytest.fixture
 def shell(tmp_path):
+    # readline, which pytest imports, sets COLUMNS behind os.environ's back
+    plain = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+
     def run(command):
         words = [sys.executable, "-c", "from embact.cli import main; main()"]
         words += shlex.split(command)[1:]
         return subprocess.run(
-            words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300
+            words, cwd=tmp_path, env=plain, capture_output=True, text=True, check=False, timeout=300
         )
 
     return run

@@ -5,6 +5,7 @@ This module must not know what an entry computes.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from embact.errors import EmbactError
@@ -188,11 +189,26 @@ VARIANTS: tuple[Variant, ...] = (
     Variant("sparse_sigmoid", "hard_sigmoid_05", "Keras 3"),
     Variant("tanhshrink", "tanh_shrink", "PyTorch"),
 )
-"""Meanings of names that are not plainly that of one entry. Of several that mean one entry the
-first is what ``--variant`` gives."""
+"""Meanings of names that are not plainly that of one entry."""
+
+ELSEWHERE: dict[str, str] = {
+    "softmax": "`embact softmax`",
+    "log_softmax": "`embact softmax --log`",
+    "argmax": "nothing: codes have the largest element where the reals have it",
+    "prelu": "`embact prelu`",
+    "glu": "`embact glu --gate sigmoid`",
+    "swiglu": "`embact glu --gate silu`",
+    "geglu": "`embact glu --gate gelu`",
+    "reglu": "`embact glu --gate relu`",
+    "gates": "`embact gates`",
+    "lstm": "`embact gates`",
+    "gru": "`embact gates`",
+}
+"""What is no function of one number by itself, and what writes its C instead."""
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
+    """Return a name without what spellings differ in: ``Hard-Swish`` is ``hardswish``."""
     return name.lower().replace("_", "").replace("-", "").replace(" ", "")
 
 
@@ -202,21 +218,53 @@ def meanings(name: str) -> tuple[Variant, ...]:
     >>> [variant.meant for variant in meanings("ReLU1")]
     ['relu_n1_to_1', 'clipped_relu(max=1)']
     """
-    return tuple(variant for variant in VARIANTS if _plain(variant.name) == _plain(name))
+    return tuple(variant for variant in VARIANTS if plain(variant.name) == plain(name))
 
 
-def meant(name: str, entry: str) -> Variant:
-    """Return the meaning of a name that is that entry of the catalogue.
+def elsewhere(name: str) -> str:
+    """Return what writes the C of something that is no function of one number, or "".
 
-    Raises EmbactError, with those that there are, if nobody is known to mean it.
+    >>> elsewhere("LogSoftmax")
+    '`embact softmax --log`'
+    """
+    return {plain(known): words for known, words in ELSEWHERE.items()}.get(plain(name), "")
+
+
+def meant(name: str, meaning: str) -> Variant:
+    """Return the meaning of a name, given as it is listed: ``entry`` or ``entry(parameter=value)``.
+
+    An entry alone is the meaning without settings, or the only one that there is of that entry.
+    Raises EmbactError, with those that there are, if it is neither, or nobody is known to mean it.
     """
     known = meanings(name)
-    for variant in known:
-        if variant.entry == entry:
-            return variant
+    if read := _read(meaning):
+        entry, settings = read
+        same = [variant for variant in known if variant.entry == entry]
+        exact = [variant for variant in same if dict(variant.settings) == settings]
+        # the same meaning may be listed of several spellings or people
+        if exact or (not settings and len(same) == 1):
+            return (exact or same)[0]
     raise EmbactError(
         f"variant of {name}",
-        got=repr(entry),
-        allowed=", ".join(dict.fromkeys(variant.entry for variant in known))
+        got=repr(meaning),
+        allowed=", ".join(dict.fromkeys(variant.meant for variant in known))
         or "none: `embact list --variants` has the names that have some",
     )
+
+
+def _read(meaning: str) -> tuple[str, dict[str, float]] | None:
+    """Return the entry and the settings of a meaning as it is listed, or None if it is no such."""
+    parts = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", meaning)
+    if parts is None:
+        return None
+    settings: dict[str, float] = {}
+    for one in (parts[2] or "").split(",") if (parts[2] or "").strip() else ():
+        key, _, value = (word.strip() for word in one.partition("="))
+        try:
+            number = float(value)
+        except ValueError:
+            return None
+        if key in settings:
+            return None
+        settings[key] = number
+    return parts[1], settings

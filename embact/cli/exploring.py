@@ -16,6 +16,7 @@ from embact.cli.options import (
     HistogramFile,
     InDtype,
     Json,
+    Meaning,
     Name,
     OnSupport,
     OutDtype,
@@ -27,6 +28,7 @@ from embact.cli.options import (
     read_activation,
     read_histogram,
     read_spec,
+    read_variant,
 )
 from embact.errors import EmbactError
 
@@ -41,6 +43,7 @@ def register(app: typer.Typer) -> None:
 
 def explore(
     activation: Wanted = None,
+    variant: Meaning = None,
     expr: Expr = None,
     name: Name = None,
     param: Param = None,
@@ -81,6 +84,9 @@ def explore(
     kind = None if plot is None else image_kind(plot)
     if csv is not None and plot is not None and csv.resolve() == plot.resolve():
         raise EmbactError("--csv and --plot", got=repr(str(plot)), allowed="two files")
+    if variant is not None:
+        activation, param, note = read_variant(activation, variant, param or [])
+        show.complain(note)
     wanted = read_activation(activation, param or [], expr, name)
     into, out_of = (in_scale, in_zero_point), (out_scale, out_zero_point)
     spec = read_spec(wanted, (dtype, in_dtype, out_dtype), real_range, into, out_of)

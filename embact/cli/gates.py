@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
-from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,14 +9,14 @@ import typer
 
 from embact.cli import show
 from embact.cli.options import Json
+from embact.cli.writing import Force, Out, write_files
 from embact.errors import EmbactError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from embact.fit.gates import Gates
     from embact.fit.record import Fit
-
-FRACTION_BITS = range(9, 16)
-"""Of the formats that have a name: q6.9 to q0.15."""
 
 
 def register(app: typer.Typer) -> None:
@@ -28,9 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def gates(
-    out: Annotated[
-        Path, typer.Option(metavar="DIR", help="Folder for the header and the kernels.")
-    ],
+    out: Out,
     q_format: Annotated[
         str | None,
         typer.Option("--format", metavar="qM.N", help="Input codes: q3.12, q4.11; q0.15 to q6.9."),
@@ -52,6 +47,7 @@ def gates(
     name_prefix: Annotated[
         str | None, typer.Option(metavar="WORD", help="Part of every name, as lstm.")
     ] = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Fit int16 sigmoid and tanh to Q0.15 as one pair that shares a table, in one header.
@@ -63,25 +59,25 @@ def gates(
     """
     if (q_format is None) == (in_scale is None):
         raise EmbactError("input codes", got="neither or both", allowed="--format or --in-scale")
-    from embact.emit.header import check_function_name, emit_header, table_bytes
-    from embact.files import write_text
+    from embact.emit.header import emit_header, table_bytes
+    from embact.emit.names import check_function_name
     from embact.fit.gates import alone
     from embact.fit.gates import gates as fitted
+    from embact.fit.q_formats import scale_of, suffix
     from embact.fit.record import fit_json
 
-    scale = _scale(q_format) if q_format is not None else float(in_scale or 0.0)
+    scale = scale_of(q_format) if q_format is not None else float(in_scale or 0.0)
     prefix = "" if name_prefix is None else f"{name_prefix}_"
-    suffix = _suffix(scale)
-    names = [f"embact_{prefix}{word}{suffix}_s16" for word in ("sigmoid", "tanh")]
+    named = suffix(scale)
+    names = [f"embact_{prefix}{word}{named}_s16" for word in ("sigmoid", "tanh")]
     for name in names:
         check_function_name(name)
     pair = fitted(scale, max_error, max_bytes)
     fits = dict(zip(names, (pair.sigmoid, pair.tanh), strict=True))
-    header = out / f"embact_{prefix}gates{suffix}.h"
-    files = {header: emit_header(fits)}
-    files |= {out / f"{name}.json": fit_json(one) for name, one in fits.items()}
-    for path, text in files.items():
-        write_text(path, text)
+    header = out / f"embact_{prefix}gates{named}.h"
+    files = {header.name: emit_header(fits)}
+    files |= {f"{name}.json": fit_json(one) for name, one in fits.items()}
+    write_files(out, files, files, force=force, rename="--name-prefix")
     apart = alone(scale, max(one.limits.max_error for one in fits.values()))
     if json:
         show.as_json(
@@ -95,29 +91,11 @@ def gates(
         )
         return
     _show(pair, fits, apart)
-    for path in files:
-        show.say(f"wrote {path}")
-    kernel = out / f"{names[0]}.json"
-    show.say(
-        f"next: embact verify {quote(str(kernel))} --header {quote(str(header))} --name {names[0]}"
-    )
-
-
-def _scale(q_format: str) -> float:
-    """Return the scale of a format: q3.12 has 12 fraction bits of 16."""
-    parts = re.fullmatch(r"[qQ](\d+)\.(\d+)", q_format)
-    whole, fraction = (int(part) for part in parts.groups()) if parts else (0, 0)
-    if whole + fraction != 15 or fraction not in FRACTION_BITS:
-        allowed = ", ".join(f"q{15 - bits}.{bits}" for bits in reversed(FRACTION_BITS))
-        raise EmbactError("--format", got=repr(q_format), allowed=f"{allowed}, or --in-scale")
-    return 2.0**-fraction
-
-
-def _suffix(scale: float) -> str:
-    """Return the part of a name that tells formats apart: _q3_12, or nothing for other scales."""
-    fraction, exponent = math.frexp(scale)
-    bits = 1 - exponent
-    return f"_q{15 - bits}_{bits}" if fraction == 0.5 and bits in FRACTION_BITS else ""
+    for file in files:
+        show.say(f"wrote {out / file}")
+    for name in names:
+        kernel = quote(str(out / f"{name}.json"))
+        show.say(f"next: embact verify {kernel} --header {quote(str(header))} --name {name}")
 
 
 def _as_json(name: str, one: Fit, out: Path) -> dict[str, object]:
@@ -151,9 +129,13 @@ def _show(pair: Gates, fits: dict[str, Fit], apart: tuple[int | None, int | None
     )
     show.say()
     if pair.shared:
-        show.say(f"table bytes: {pair.table_bytes}, one table for both")
         sigmoid, tanh = (int(size or 0) for size in apart)
-        show.say(f"two tables of this form: sigmoid {sigmoid}, tanh {tanh}, {sigmoid + tanh} bytes")
+        copies = sum(one.kernel.table_bytes for one in fits.values())
+        show.say(
+            f"table bytes: {pair.table_bytes}, one table for both; {copies} with a copy for each "
+            f"kernel; {sigmoid + tanh} as the smallest table of this form for each, sigmoid "
+            f"{sigmoid} and tanh {tanh}"
+        )
     else:
         show.say(
             f"table bytes: {pair.table_bytes}, two tables: no shared one serves this input scale "

@@ -10,6 +10,7 @@ import typer
 
 from embact.cli import show
 from embact.cli.options import Json
+from embact.cli.writing import Force, Out, write_files
 from embact.errors import EmbactError
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ def register(app: typer.Typer) -> None:
 
 def emit(
     kernels: Annotated[list[Path], typer.Argument(metavar="KERNEL.json...", help="From `fit`.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the headers.")],
+    out: Out,
     name: Annotated[
         str | None, typer.Option(metavar="FUNCTION", help="Another name for the function.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace headers that differ.")] = False,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Emit a C99 header for each kernel; the function has the name of the file.
@@ -36,7 +37,6 @@ def emit(
     Example: `embact emit sigmoid.json --out include/`
     """
     from embact.emit.header import emit_header
-    from embact.files import is_file, read_text, write_text
 
     if name is not None and len(kernels) > 1:
         raise EmbactError("--name", got=f"{len(kernels)} kernels", allowed="one kernel")
@@ -52,14 +52,8 @@ def emit(
                 allowed="one of them; emit the other with --name",
             )
         headers[function], origin[function] = emit_header({function: found}), path
-    for function, text in headers.items():
-        target = out / f"{function}.h"
-        if not force and is_file(target) and read_text(target) != text:
-            raise EmbactError(
-                "another header is there", allowed="--force, or another --name", where=str(target)
-            )
-    for function, text in headers.items():
-        write_text(out / f"{function}.h", text)
+    files = {f"{function}.h": text for function, text in headers.items()}
+    write_files(out, files, files, force=force)
     listed = [{"function": f, "header": str(out / f"{f}.h")} for f in headers]
     if json:
         show.as_json({"headers": listed})

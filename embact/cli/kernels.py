@@ -20,7 +20,7 @@ def show_fit(found: Fit, reason: str) -> None:
 
     proved, histogram = found.certificate, found.problem.histogram
     core = found.problem.options.core
-    settings = ", ".join(f"{k}={v:g}" for k, v in found.activation.settings().items())
+    settings = ", ".join(f"{k}={v:g}" for k, v in found.activation.said().items())
     chosen = ", ".join(f"{k} {v}" for k, v in found.candidate.parameters.items())
     mean = f"{stated(proved.mean_error_lsb)}{' over the histogram' if histogram else ''}"
     facts: list[tuple[str, object]] = [

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from shlex import quote
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from embact.cli import show
 from embact.cli.options import Json
+from embact.cli.writing import Out
+
+if TYPE_CHECKING:
+    import typer
 
 
 def register(app: typer.Typer) -> None:
@@ -17,22 +18,18 @@ def register(app: typer.Typer) -> None:
     app.command()(library)
 
 
-def library(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files.")],
-    json: Json = False,
-) -> None:
+def library(out: Out, json: Json = False) -> None:
     """Write the C library of kernels whose quantisation is passed at run time.
 
     Add its .c files to a build, or those that are used. Files of these names are replaced.
 
     Example: `embact library --out embact_nn/`
     """
-    from embact.files import write_text
+    from embact.files import write_texts
     from embact.nn.library import FUNCTIONS, HEADER, library_files
 
     files = library_files()
-    for name, text in files.items():
-        write_text(out / name, text)
+    write_texts(out, files)
     if json:
         show.as_json(
             {

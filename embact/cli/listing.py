@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from embact.cli import show
 from embact.cli.options import Json
 from embact.errors import EmbactError
+
+if TYPE_CHECKING:
+    from embact.catalogue.variants import Variant
+    from embact.listing import Listed, Loop
 
 WIDE = 150
 """Columns from which the table has one column for each fact."""
@@ -20,6 +24,9 @@ def register(app: typer.Typer) -> None:
 
 
 def list_activations(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Only these, with every fact.")
+    ] = None,
     variants: Annotated[
         bool, typer.Option("--variants", help="Names that texts disagree on: who means what.")
     ] = False,
@@ -30,13 +37,17 @@ def list_activations(
 ) -> None:
     """List the activations: formulas, parameters, families, and what TFLite and TFLM have of them.
 
-    Example: `embact list`
+    Example: `embact list`, `embact list gelu swish`
     """
     chosen = [name for name, on in _named(variants, markdown, json) if on]
     if len(chosen) > 1:
         raise EmbactError("options that do not go together", got=" ".join(chosen))
+    if names and (variants or markdown):
+        raise EmbactError(chosen[0], got=" ".join(names), allowed="without names")
     if json:
-        show.as_json(_document())
+        show.as_json(_document(names or []))
+    elif names:
+        _show_sheets(names)
     elif markdown:
         from embact.listing import markdown as as_markdown
 
@@ -103,13 +114,98 @@ def _show_variants() -> None:
         show.table((*headings[:2], "to whom"), narrow)
 
 
-def _document() -> dict[str, object]:
-    """Return everything as JSON: what the tables say, and sources, ranges and both TFLM answers."""
+def _show_sheets(names: list[str]) -> None:
+    """Print every fact about some names: what they are here, and who means what by them."""
+    entries, loops, variants = _of(names)
+    sheets = [_entry_facts(one) for one in entries] + [_loop_facts(one) for one in loops]
+    for number, facts in enumerate(sheets):
+        if number:
+            show.say()
+        show.sheet(facts)
+    if variants:
+        if sheets:
+            show.say()
+        for one in variants:
+            note = f": {one.note}" if one.note else ""
+            show.wrapped(f"{one.name} is {one.meant} to {one.who}{note}")
+
+
+def _entry_facts(one: Listed) -> list[tuple[str, object]]:
+    from embact.listing import tflite_text
+
+    facts: list[tuple[str, object]] = [
+        ("activation", one.name),
+        ("formula", one.formula),
+        ("source", one.source),
+        ("symmetry", one.symmetry),
+    ]
+    facts += [
+        ("parameter", f"{p.name}={p.default:g}, from {p.low:g} to {p.high:g}")
+        for p in one.parameters
+    ]
+    facts += [
+        ("dtypes", ", ".join(one.dtypes)),
+        ("families", ", ".join(one.families)),
+        ("in TFLite as", tflite_text(one.tflite)),
+    ]
+    facts += [(f"in TFLM, {dtype}", answer or "-") for dtype, answer in one.tflite.tflm.items()]
+    return facts + ([("note", one.tflite.note)] if one.tflite.note else [])
+
+
+def _loop_facts(one: Loop) -> list[tuple[str, object]]:
+    from embact.listing import placed, tflite_text, tflm_text
+
+    found = placed(one.tflite)
+    facts: list[tuple[str, object]] = [
+        ("not element-wise", one.name),
+        ("formula", one.formula),
+        ("dtypes", one.dtypes),
+        ("command", f"embact {one.command}"),
+        ("in TFLite as", tflite_text(found)),
+        ("in TFLM", tflm_text(found).removesuffix(" *")),
+    ]
+    return facts + ([("note", found.note)] if found.note else [])
+
+
+def _of(names: list[str]) -> tuple[list[Listed], list[Loop], list[Variant]]:
+    """Return what goes by some names, however they are spelled; all if there are none.
+
+    Raises EmbactError for a name that is neither ours nor known elsewhere.
+    """
+    from embact import listing
+    from embact.catalogue.variants import VARIANTS, elsewhere, plain
+    from embact.errors import unknown_name
+
+    entries, loops, variants = list(listing.activations()), list(listing.LOOPS), list(VARIANTS)
+    if not names:
+        return entries, loops, variants
+    known = [one.name for one in entries] + [one.name for one in loops]
+    known += [one.name for one in variants]
+    spelled = {plain(one) for one in known}
+    for name in names:
+        if plain(name) not in spelled and (command := elsewhere(name)):
+            raise EmbactError(f"{name} is no function of one number", allowed=command)
+        if plain(name) not in spelled:
+            raise unknown_name("name", name, dict.fromkeys(known))
+    asked = {plain(name) for name in names}
+    return (
+        [one for one in entries if plain(one.name) in asked],
+        [one for one in loops if plain(one.name) in asked],
+        [one for one in variants if plain(one.name) in asked],
+    )
+
+
+def _document(names: list[str]) -> dict[str, object]:
+    """Return everything as JSON: what the tables say, and sources, ranges and both TFLM answers.
+
+    names: what it is about; everything if there are none.
+    """
     from dataclasses import asdict
 
     from embact import listing
-    from embact.catalogue.variants import VARIANTS
     from embact.fit.search import FAMILIES
+
+    of_entries, of_loops, of_variants = _of(names)
 
     entries = [
         asdict(one)
@@ -119,10 +215,10 @@ def _document() -> dict[str, object]:
                 for p in one.parameters
             ]
         }
-        for one in listing.activations()
+        for one in of_entries
     ]
-    loops = [asdict(one) | {"tflite": asdict(listing.placed(one.tflite))} for one in listing.LOOPS]
-    variants = [asdict(one) | {"settings": dict(one.settings)} for one in VARIANTS]
+    loops = [asdict(one) | {"tflite": asdict(listing.placed(one.tflite))} for one in of_loops]
+    variants = [asdict(one) | {"settings": dict(one.settings)} for one in of_variants]
     return {
         "families": list(FAMILIES),
         "activations": entries,

@@ -56,6 +56,7 @@ def sites(model: ModelFile, json: Json = False) -> None:
         return
     if reason := nothing_to_do(findings):
         show.say(f"{model}: {reason}")
+        _show_commands(findings)
         return
     _show_sites(findings)
     show.say(f"\nnext: embact convert {quote(str(model))} --out converted/")
@@ -89,6 +90,14 @@ def _show_sites(findings: Findings) -> None:
     )
     for skip in findings.skipped:
         show.say(f"left alone: operator {skip.operator}, {skip.op}: {skip.reason}")
+    _show_commands(findings)
+
+
+def _show_commands(findings: Findings) -> None:
+    """Print the commands that write the C of what is left alone, each once."""
+    for command in dict.fromkeys(skip.command for skip in findings.skipped if skip.command):
+        where = [str(skip.operator) for skip in findings.skipped if skip.command == command]
+        show.say(f"its C (operator {', '.join(where)}): {command}")
 
 
 def _activation_text(site: Site) -> str:

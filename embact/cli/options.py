@@ -35,7 +35,9 @@ Param = Annotated[
 Meaning = Annotated[
     str | None,
     typer.Option(
-        "--variant", metavar="ACTIVATION", help="What the name means: see `embact list --variants`."
+        "--variant",
+        metavar="MEANING",
+        help='What the name means, as `embact list --variants` has it: "leaky_relu(alpha=0.3)".',
     ),
 ]
 Dtype = Annotated[
@@ -205,16 +207,16 @@ def read_activation(
     return activation(str(name), **values)
 
 
-def read_variant(name: str | None, entry: str, settings: list[str]) -> tuple[str, list[str], str]:
+def read_variant(name: str | None, meaning: str, settings: list[str]) -> tuple[str, list[str], str]:
     """Return the catalogue's name for a meaning of a name, its settings, and a note that says so.
 
-    Settings that are given go before those that the meaning has.
+    meaning: as it is listed. Settings that are given go before those that the meaning has.
     """
     from embact.catalogue.variants import meant
 
     if name is None:
-        raise EmbactError("--variant", got=repr(entry), allowed="with an ACTIVATION only")
-    one = meant(name, entry)
+        raise EmbactError("--variant", got=repr(meaning), allowed="with an ACTIVATION only")
+    one = meant(name, meaning)
     given = {setting.partition("=")[0] for setting in settings}
     added = [f"{key}={value!r}" for key, value in one.settings if key not in given]
     means = f"{one.entry}({', '.join(added)})" if added else one.entry

@@ -10,6 +10,7 @@ import typer
 
 from embact.cli import show
 from embact.cli.options import Json, bits_of, number
+from embact.cli.writing import Force, Out, refuse_others, write_files
 from embact.errors import CheckFailed, EmbactError
 
 if TYPE_CHECKING:
@@ -20,6 +21,15 @@ ROWS = 32
 """Of more channels only the worst is printed; --json has them all."""
 
 
+NPY = b"\x93NUMPY"
+"""What an .npy file begins with."""
+
+HINT = (
+    "hint: slopes are int8, as TFLM's PRELU has them, which limits an int16 layer; one slope for "
+    "all channels is within 1 code by `embact fit leaky_relu --param alpha=SLOPE --dtype int16`"
+)
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to the program."""
     app.command()(prelu)
@@ -28,14 +38,15 @@ def register(app: typer.Typer) -> None:
 def prelu(
     in_scale: Annotated[float, typer.Option(metavar="SCALE", help="Real value of one code.")],
     out_scale: Annotated[float, typer.Option(metavar="SCALE", help="Real value of one code.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files.")],
+    out: Out,
     in_zero_point: Annotated[int, typer.Option(metavar="CODE")] = 0,
     out_zero_point: Annotated[int, typer.Option(metavar="CODE")] = 0,
     alpha: Annotated[
         str | None,
         typer.Option(
             metavar="CODES",
-            help="Codes of the slopes, one or one for each channel: 12,-3,40 or FILE.npy.",
+            help="Codes of the slopes, one or one for each channel: 12,-3,40 or FILE.npy. The "
+            "error is against the real values of these codes.",
         ),
     ] = None,
     alpha_scale: Annotated[float | None, typer.Option(metavar="SCALE")] = None,
@@ -44,28 +55,29 @@ def prelu(
         str | None,
         typer.Option(
             metavar="SLOPES",
-            help="Real slopes instead, 0.1,0.25 or FILE.npy, which are quantised to int8.",
+            help="Real slopes instead, 0.1,0.25 or FILE.npy, which are quantised to int8. The "
+            "error is against these slopes: it has what their quantisation costs.",
         ),
     ] = None,
     dtype: Annotated[str, typer.Option(metavar="int8|int16", help="Of both sides.")] = "int8",
     name: Annotated[
-        str | None, typer.Option(metavar="FUNCTION", help="Default: prelu_s8 or prelu_s16.")
+        str | None, typer.Option(metavar="FUNCTION", help="Default: embact_prelu_layer_s8.")
     ] = None,
     check: Annotated[
         bool,
         typer.Option("--check", help="Compile it and compare every input of every channel."),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace a header that differs.")] = False,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Write the C of a PReLU, per tensor or per channel, with its exact error in every channel.
 
     The same bits as TFLM's PRELU. Arithmetic with two multipliers: one byte of slope for a channel,
-    no tables. Slopes are int8 for int16 data, too.
+    no tables. Slopes are int8 for int16 data, too. An array of slopes has one dimension, or several
+    that are 1 but for the last: a slope for each place of an image is not for this layer.
 
     Example: `embact prelu --in-scale 0.05 --out-scale 0.04 --alpha-real 0.1,0.25 --out include/`
     """
-    from embact.files import is_file, read_text, write_text
     from embact.grid import QuantSpec
     from embact.nn.prelu_header import default_name, first_difference, prelu_files
     from embact.nn.prelu_layer import channel_errors, layer_of_codes, layer_of_reals
@@ -90,15 +102,11 @@ def prelu(
     function = default_name(layer) if name is None else name
     errors = {"double": channel_errors(layer), "single": channel_errors(layer, rounding="single")}
     files = prelu_files(layer, function, errors)
-    target = out / f"{function}.h"
-    if not force and is_file(target) and read_text(target) != files[target.name]:
-        raise EmbactError(
-            "another header is there", allowed="--force, or another --name", where=str(target)
-        )
+    own = [f"{function}.h"]
+    refuse_others(out, files, own, force=force)
     if check and (difference := first_difference(layer, function, files)):
         raise CheckFailed("the compiled C differs from its definition", got=difference)
-    for file, text in files.items():
-        write_text(out / file, text)
+    write_files(out, files, own, force=force)
     report = _document if json else _show
     report(layer, errors["double"], [out / file for file in files], function, checked=check)
 
@@ -137,7 +145,7 @@ def _show(
     *,
     checked: bool,
 ) -> None:
-    from embact.nn.prelu_header import summary
+    from embact.nn.prelu_header import compared_with, summary
 
     points = 1 << layer.spec.input.bits
     show.facts(
@@ -146,6 +154,7 @@ def _show(
             ("quantisation", show.spec_text(layer.spec)),
             ("slopes", f"{len(layer.codes)}, {show.grid_text(layer.slope)}"),
             ("error", summary(errors, points)),
+            ("against", compared_with(layer)),
         ]
     )
     worst = max(errors, key=lambda one: (one.max_error_codes, one.max_error_lsb))
@@ -162,6 +171,8 @@ def _show(
         ],
     )
     show.say()
+    if layer.spec.input.bits == 16 and worst.max_error_codes > 1:
+        show.say(HINT)
     if checked:
         channels = f" of each of {len(errors)} channels" if len(errors) > 1 else ""
         show.say(f"compiled here: equals its definition on all {points} inputs{channels}")
@@ -182,18 +193,36 @@ def _grid(where: str, scale: float, zero_point: int, bits: int) -> Grid:
 
 
 def _values(text: str, option: str) -> list[float]:
-    """Return numbers separated by commas, or those of an .npy file of any shape."""
+    """Return numbers separated by commas, or those of an .npy file, one for each channel.
+
+    Raises EmbactError for an array whose dimensions but the last are not 1: Keras has those slopes,
+    of shape (height, width, channels), unless PReLU is given shared_axes.
+    """
     if not text.endswith(".npy"):
         return [number(one, option) for one in text.split(",")]
     import numpy as np
 
-    try:
-        with Path(text).open("rb") as file:
+    with Path(text).open("rb") as file:
+        start = file.read(len(NPY))
+        if start != NPY:
+            got = "other data" if start else "an empty file"
+            raise EmbactError("not an array", got=got, allowed="what numpy.save writes", where=text)
+        file.seek(0)
+        try:
             loaded: Any = np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise EmbactError("not an array", got=error, allowed="an .npy file", where=text) from None
-    if not isinstance(loaded, np.ndarray) or loaded.dtype.kind not in "iuf" or not loaded.size:
-        raise EmbactError("not an array", allowed="an .npy file of numbers", where=text)
+        except (ValueError, EOFError) as error:
+            raise EmbactError(
+                "not an array", got=error, allowed="what numpy.save writes", where=text
+            ) from None
+    if loaded.dtype.kind not in "iuf":
+        raise EmbactError("not numbers", got=f"dtype {loaded.dtype}", where=text)
+    if not loaded.size or loaded.size != (loaded.shape or (1,))[-1]:
+        raise EmbactError(
+            "shape of the slopes",
+            got=loaded.shape,
+            allowed="one for each channel: (channels,) or (1, 1, channels)",
+            where=text,
+        )
     return [float(one) for one in loaded.ravel().tolist()]
 
 

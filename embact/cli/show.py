@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,13 +17,14 @@ if TYPE_CHECKING:
     from embact.grid import Grid, QuantSpec
 
 PIPE_WIDTH = 200
-"""Columns when the output is not a terminal: a file has no edge, but a table needs one."""
+"""Columns when the output is not a terminal: a file has no edge, but a table needs one. Whoever
+sets COLUMNS, in numbers, has one."""
 
 
 def console() -> Console:
     """Return the console for people; wide and without colour when the output is not a terminal."""
-    terminal = sys.stdout.isatty()
-    return Console(width=None if terminal else PIPE_WIDTH, highlight=False, soft_wrap=not terminal)
+    edge = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit()
+    return Console(width=None if edge else PIPE_WIDTH, highlight=False, soft_wrap=not edge)
 
 
 def say(text: str = "") -> None:
@@ -48,12 +51,30 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         shown.add_column(heading, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         shown.add_row(*(cell(value) for value in row))
-    console().print(shown)
+    _print(shown)
+
+
+def sheet(pairs: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, a line each, aligned; values are folded where a terminal ends."""
+    shown = Table(box=None, pad_edge=False, show_header=False)
+    shown.add_column(no_wrap=True)
+    shown.add_column(overflow="fold")
+    for name, value in pairs:
+        shown.add_row(name, cell(value))
+    _print(shown)
+
+
+def _print(shown: Table | Text) -> None:
+    """Print something without the blanks at the ends of its lines."""
+    target = console()
+    with target.capture() as captured:
+        target.print(shown)
+    say("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def wrapped(text: str) -> None:
     """Print a line, folded between words where a terminal ends."""
-    console().print(text, markup=False)
+    _print(Text(text))
 
 
 def cell(value: object) -> str:

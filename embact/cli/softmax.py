@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from shlex import quote
 from typing import Annotated
 
@@ -10,7 +9,8 @@ import typer
 
 from embact.cli import show
 from embact.cli.options import DTYPES, Json
-from embact.errors import EmbactError, unknown_name
+from embact.cli.writing import Force, Out, write_files
+from embact.errors import unknown_name
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +23,7 @@ def softmax(
         float,
         typer.Option(metavar="SCALE", help="Real value of one input code; the zero point cancels."),
     ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the files.")],
+    out: Out,
     beta: Annotated[float, typer.Option(metavar="BETA", help="What inputs are times.")] = 1.0,
     dtype: Annotated[str, typer.Option(metavar="int8|int16", help="Of the input.")] = "int8",
     out_dtype: Annotated[
@@ -34,14 +34,16 @@ def softmax(
         typer.Option(
             metavar="tflm|tflite|exact",
             help="tflm: the bits of TFLM and CMSIS-NN. tflite: of TFLite's reference resolver, "
-            "which differ for int16. exact: rounded to the real softmax.",
+            "which differ for int16; no error is proved of these. exact: rounded to the real "
+            "softmax, with a proved bound.",
         ),
     ] = "tflm",
     log: Annotated[bool, typer.Option("--log", help="Its logarithm.")] = False,
     name: Annotated[
-        str | None, typer.Option(metavar="FUNCTION", help="Default: softmax_s8 and the like.")
+        str | None,
+        typer.Option(metavar="FUNCTION", help="Default: embact_softmax_layer_s8 and the like."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a header that differs.")] = False,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Write the C of a softmax, or log_softmax: a header with its tables, and the library's loops.
@@ -51,7 +53,6 @@ def softmax(
 
     Example: `embact softmax --in-scale 0.12 --out include/`
     """
-    from embact.files import is_file, read_text, write_text
     from embact.nn.softmax import Softmax
     from embact.nn.softmax_header import (
         ARGMAX,
@@ -69,18 +70,12 @@ def softmax(
     function = default_name(asked) if name is None else name
     files = softmax_files(asked, function)
     header = f"{function}.h"
-    target = out / header
-    if not force and is_file(target) and read_text(target) != files[header]:
-        raise EmbactError(
-            "another header is there", allowed="--force, or another --name", where=str(target)
-        )
-    for file, text in files.items():
-        write_text(out / file, text)
+    write_files(out, files, [header], force=force)
     if json:
         show.as_json(
             {
                 "function": function,
-                "header": str(target),
+                "header": str(out / header),
                 "files": [str(out / file) for file in files],
                 "library_function": asked.function,
                 "mode": asked.mode,
@@ -92,7 +87,7 @@ def softmax(
                 else None,
                 "statement": statement(asked),
                 "argmax": ARGMAX,
-                "command": command(asked, function),
+                "command": " ".join(command(asked, function)),
             }
         )
         return

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from embact import __version__
 from embact.certify import stated
-from embact.emit.portable import KEYWORDS, function, literal
+from embact.emit.names import check_function_name
+from embact.emit.portable import function, literal
 from embact.errors import EmbactError
-from embact.ir import check_identifier
+from embact.fit.record import GATES
 from embact.sources import c_source
 
 if TYPE_CHECKING:
@@ -25,17 +26,6 @@ if TYPE_CHECKING:
     from embact.fit.record import Fit
     from embact.grid import Grid
     from embact.ir import Table
-
-RESERVED = re.compile(r"arm_.*|main|u?int.*_t")
-
-
-def check_function_name(name: str) -> None:
-    """Raise EmbactError unless a C function may have that name (lower case, no ``arm_`` symbol)."""
-    check_identifier(name, "function")
-    if name in KEYWORDS or RESERVED.fullmatch(name):
-        raise EmbactError(
-            "name of a function", got=repr(name), allowed="no C keyword and no arm_* symbol"
-        )
 
 
 def emit_header(fits: Mapping[str, Fit]) -> str:
@@ -66,7 +56,8 @@ def emit_header(fits: Mapping[str, Fit]) -> str:
     parts.append('#ifdef __cplusplus\nextern "C" {\n#endif\n')
     total, apart = table_bytes(fits), sum(fit.kernel.table_bytes for fit in fits.values())
     if total != apart:
-        parts.append(f"/* Tables of this header: {total} bytes; {apart} if none were shared. */\n")
+        said = f"{total} bytes; {apart} with a copy for each kernel"
+        parts.append(f"/* Tables of this header: {said}. */\n")
     parts += [_section(name, fit, owners) for name, fit in fits.items()]
     parts.append("#ifdef __cplusplus\n}\n#endif\n")
     parts.append(f"#endif /* {macro} */\n")
@@ -147,6 +138,7 @@ def _section(name: str, fit: Fit, owners: Owners) -> str:
         " *",
         *_wrapped(_harmless(fit.command)),
         f" * digest  {fit.kernel.digest}",
+        *_pair(fit),
         f" * input   {_grid(fit.spec.input)}",
         f" * output  {_grid(fit.spec.output)}",
         *_evidence(fit),
@@ -160,6 +152,12 @@ def _section(name: str, fit: Fit, owners: Owners) -> str:
     ]
     parts = [_table(table, tables[table.name], _readers(name, table.name, owners)) for table in own]
     return "".join([*parts, "\n".join(lines), "\n", function(fit.kernel, name, tables)])
+
+
+def _pair(fit: Fit) -> list[str]:
+    """Return the comment line about a command that writes more than this kernel, if it does."""
+    said = " * pair    the command writes sigmoid and tanh, which share a table, in one header"
+    return [said] if fit.family == GATES else []
 
 
 def _readers(name: str, table: str, owners: Owners) -> list[str]:

@@ -21,6 +21,7 @@ from embact.errors import EmbactError, unknown_name
 from embact.expression import DEFAULT_NAME, parse
 from embact.fit.line import Segment  # noqa: TC001 - likewise
 from embact.fit.problem import Candidate, Limits, Options, Problem
+from embact.fit.q_formats import suffix
 from embact.fit.runs import line_values
 from embact.grid import QuantSpec  # noqa: TC001 - likewise
 from embact.ir import check_identifier
@@ -69,9 +70,15 @@ class Fit:
 
     @property
     def function_name(self) -> str:
-        """The emitted function's default name, CMSIS-NN style: s8, s16 or both when they differ."""
+        """The emitted function's default name, CMSIS-NN style: s8, s16 or both when they differ.
+
+        Those of a shared table have their input format before that, as ``embact gates`` says it.
+        """
         widths = dict.fromkeys((self.spec.input.bits, self.spec.output.bits))
-        return "_".join(("embact", self.activation.name, *(f"s{bits}" for bits in widths)))
+        called = self.activation.name
+        if self.family == GATES:
+            called += suffix(self.spec.input.scale)
+        return "_".join(("embact", called, *(f"s{bits}" for bits in widths)))
 
     @property
     def command(self) -> str:
@@ -84,7 +91,7 @@ class Fit:
                 words.append(f"--max-bytes {self.limits.max_bytes}")
             return " ".join([*words, "--out include/"])
         words = _fitting(self.activation)
-        words += [f"--param {name}={value!r}" for name, value in self.activation.settings().items()]
+        words += [f"--param {name}={value!r}" for name, value in self.activation.said().items()]
         if source.dtype == target.dtype:
             words.append(f"--dtype {source.dtype}")
         else:

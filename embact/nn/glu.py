@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 GATE_MAX = 32767
 """The greatest code of a gate."""
 
+ANY_ERROR = 1 << 16
+"""A budget in codes that every kernel meets."""
+
 
 @dataclass(frozen=True)
 class Grids:
@@ -119,14 +122,24 @@ def table_gates(activation: Activation, grids: Grids) -> list[Glu]:
     return found
 
 
-def kernel_gate(activation: Activation, grids: Grids, max_error: int, family: str) -> Glu:
+GATE_BYTES = 2048
+"""Table bytes of an int16 gate whose error nobody limits."""
+
+
+def kernel_gate(
+    activation: Activation, grids: Grids, max_error: int | None = None, family: str = "auto"
+) -> Glu:
     """Return an int16 unit whose gate is a fitted kernel, on the grid that TFLite gives its output.
 
-    max_error: of the gate's codes. Raises EmbactError if the family has no kernel within it.
+    max_error: of the gate's codes; the tables are then the smallest that serve it. None: the least
+    error with tables of at most GATE_BYTES. Raises EmbactError if the family has no such kernel.
     """
     spec = QuantSpec(grids.b, output_grid(activation, grids.b, 16))
-    options = Options(objective="bytes")
-    found = fit(Problem(activation, spec, Limits(max_error), options), family)
+    if max_error is None:
+        limits, options = Limits(ANY_ERROR, GATE_BYTES), Options(objective="error")
+    else:
+        limits, options = Limits(max_error), Options(objective="bytes")
+    found = fit(Problem(activation, spec, limits, options), family)
     return _unit(activation, grids, spec.output.scale, found.kernel.outputs, found)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from embact.activations import Activation, activation
 from embact.errors import EmbactError
 from embact.grid import Grid, QuantSpec
+from embact.tflite.commands import command_for
 from embact.tflite.graph import Graph, fused, graph_of
 from embact.tflite.model import Tree, elements_of, items, names_of, shape_of, tensor_grid, text
 
@@ -45,12 +46,16 @@ class Site:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An operator that computes an activation and is no site, with the reason in one line."""
+    """An operator that computes an activation and is no site, with the reason in one line.
+
+    command: the command line that writes its C, empty if there is none. DIR stands for a folder.
+    """
 
     subgraph: int
     operator: int
     op: str
     reason: str
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ OTHERS: dict[str, str] = {
     "EXP": "an exponential, perhaps part of an activation that the converter decomposed",
     "LOG_SOFTMAX": "not element-wise; `embact softmax --log` writes its C",
     "LSTM": "its activations are inside the operator",
-    "PRELU": "its slope is a tensor",
+    "PRELU": "its slopes are a tensor; `embact prelu` writes its C",
     "RELU_0_TO_1": "not in the catalogue of TFLite sites",
     "RELU_N1_TO_1": "not in the catalogue of TFLite sites",
     "SOFTMAX": "not element-wise; `embact softmax` writes its C",
@@ -116,8 +121,11 @@ def find_sites(model: Model) -> Findings:
             if isinstance(found, Site):
                 sites.append(found)
             elif reason := SHARED_GATE if operator in pairs.broken else found:
-                note = _class_note(model, graph, operator)
-                skipped.append(Skipped(graph.number, operator, op, reason + note))
+                command, about = command_for(model, graph, operator)
+                if about:
+                    about = f"; {about}" if command else f", but not of this one: {about}"
+                note = about + _class_note(model, graph, operator)
+                skipped.append(Skipped(graph.number, operator, op, reason + note, command))
     return Findings(tuple(sites), tuple(skipped))
 
 

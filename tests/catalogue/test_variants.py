@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from embact.activations import CATALOGUE, activation
-from embact.catalogue.variants import VARIANTS, Variant, meanings, meant
+from embact.catalogue.variants import ELSEWHERE, VARIANTS, Variant, elsewhere, meanings, meant
 
 GRID = np.linspace(-40.0, 40.0, 80001)
 
@@ -68,6 +68,47 @@ def test_the_meaning_that_is_asked_for_is_found():
     assert meant("sqnl", "softsign").who == "some later texts"
     assert meant("relu1", "clipped_relu").settings == (("max", 1.0),)
     assert meant("leaky_relu", "leaky_relu").settings == ()
+    assert meant("leaky_relu", "leaky_relu(alpha=0.3)").settings == (("alpha", 0.3),)
+    assert meant("leaky_relu", " leaky_relu( alpha = 3e-1 ) ").settings == (("alpha", 0.3),)
+
+
+def test_every_meaning_is_found_as_it_is_listed():
+    for one in VARIANTS:
+        found = meant(one.name, one.meant)
+        assert (found.entry, found.settings) == (one.entry, one.settings)
+
+
+@pytest.mark.parametrize(
+    "meaning",
+    [
+        *("leaky_relu(alpha=0.4)", "leaky_relu(beta=0.3)", "leaky_relu(alpha)", "leaky_relu(0.3)"),
+        *("leaky_relu(alpha=0.3", "leaky_relu(alpha=0.3,alpha=0.3)", "(alpha=0.3)", "", "()"),
+    ],
+)
+def test_a_meaning_that_is_not_listed_is_refused_with_the_list(refuses, meaning):
+    with refuses("variant of leaky_relu", "leaky_relu, leaky_relu(alpha=0.01), leaky_relu(alpha"):
+        meant("leaky_relu", meaning)
+
+
+def test_an_entry_that_several_rows_share_and_none_has_without_settings_is_refused(
+    refuses, monkeypatch
+):
+    rows = tuple(Variant("r", "clipped_relu", "x", settings=(("max", m),)) for m in (1.0, 2.0))
+    monkeypatch.setattr("embact.catalogue.variants.VARIANTS", rows)
+    with refuses("variant of r", "allowed: clipped_relu(max=1), clipped_relu(max=2)"):
+        meant("r", "clipped_relu")
+    assert meant("r", "clipped_relu(max=2)") is rows[1]
+
+
+def test_what_is_no_function_of_one_number_says_what_writes_its_c(refuses):
+    assert not set(ELSEWHERE) & set(CATALOGUE)
+    with refuses("softmax is no function of one number", "`embact softmax`"):
+        activation("softmax")
+    with refuses("SwiGLU is no function of one number", "`embact glu --gate silu`"):
+        activation("SwiGLU")
+    with refuses("prelu is no", "`embact prelu`; or, as a function, leaky_relu(alpha=0.25)"):
+        activation("prelu")
+    assert elsewhere("softsign") == ""
 
 
 def test_a_meaning_that_nobody_has_is_refused_with_those_that_there_are(refuses):

@@ -18,11 +18,47 @@ def test_gates_writes_a_header_and_two_kernels_that_verify(embact, tmp_path):
         [header.name, *(f"{name}.json" for name in names)]
     )
     assert header.read_text().count("static const") == 1
-    assert "table bytes: 654, one table for both" in done.stdout
-    assert re.search(r"two tables of this form: sigmoid \d+, tanh 654, \d+ bytes", done.stdout)
-    for name in names:
-        line = ("verify", f"o/{name}.json", "--header", f"o/{header.name}", "--name", name)
-        assert embact(*line).returncode == 0
+    said = "table bytes: 654, one table for both; 1308 with a copy for each kernel; "
+    assert said in done.stdout
+    said = re.search(r"(\d+) as the smallest table .*, sigmoid (\d+) and tanh 654\n", done.stdout)
+    assert int(said[1]) == int(said[2]) + 654
+    lines = [line.removeprefix("next: embact ") for line in done.stdout.splitlines()[-2:]]
+    for name, line in zip(names, lines, strict=True):
+        assert line == f"verify o/{name}.json --header o/{header.name} --name {name}"
+        assert embact(*line.split()).returncode == 0
+
+
+def test_gates_replaces_nothing_that_differs_unasked(embact, tmp_path):
+    assert embact("gates", *Q3_12).returncode == 0
+    assert embact("gates", *Q3_12).returncode == 0  # the same again
+    made = {path: path.read_text() for path in (tmp_path / "o").iterdir()}
+    done = embact("gates", *Q3_12, "--max-error", "3")
+    assert (done.returncode, "another header is there" in done.stderr) == (2, True)
+    assert "--force, or another --name-prefix" in done.stderr
+    assert {path: path.read_text() for path in (tmp_path / "o").iterdir()} == made
+    kernel = tmp_path / "o" / "embact_tanh_q3_12_s16.json"
+    kernel.write_text("{}")
+    done = embact("gates", *Q3_12)
+    assert (done.returncode, f"{kernel.name}: another kernel is there" in done.stderr) == (2, True)
+    assert kernel.read_text() == "{}"
+    assert embact("gates", *Q3_12, "--force").returncode == 0
+    assert {path: path.read_text() for path in (tmp_path / "o").iterdir()} == made
+
+
+def test_emit_gives_the_gates_of_several_formats_the_names_that_they_have(embact, tmp_path):
+    made = {}
+    for fraction in (12, 11):
+        done = embact("gates", "--format", f"q{15 - fraction}.{fraction}", "--out", "o", "--json")
+        for one in json.loads(done.stdout)["gates"]:
+            made[one["function"]] = one["kernel"]
+    assert len(made) == 4
+    done = embact("emit", *made.values(), "--out", "include")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.stem for path in (tmp_path / "include").iterdir()} == set(made)
+    for function, kernel in made.items():
+        header = tmp_path / "include" / f"{function}.h"
+        assert "* pair    the command writes sigmoid and tanh" in header.read_text()
+        assert embact("verify", kernel, "--header", header).returncode == 0
 
 
 def test_verify_notices_a_changed_knot_in_both_gates(embact, tmp_path):
@@ -84,6 +120,12 @@ def test_int16_glu_brings_a_kernel_that_verifies(embact, tmp_path):
     assert "over all 4294967296 pairs of codes" in done.stdout
     name = "embact_glu_sigmoid_s16_gate"
     assert embact("verify", f"o/{name}.json", "--header", f"o/{name}.h").returncode == 0
+    text = (tmp_path / "o" / "embact_glu_sigmoid_s16.h").read_text()
+    assert "--max-error" not in text
+    block = re.search(r"\* command embact (.*?)\n \* a   ", text, re.DOTALL)
+    words = block[1].replace(" *     ", " ").replace("\\\n", " ").split()
+    assert embact(*words).returncode == 0
+    assert (tmp_path / "embact_glu_sigmoid_s16.h").read_text() == text
 
 
 MISTAKES = {
@@ -121,7 +163,7 @@ def test_glu_replaces_no_other_header_unasked(embact):
 
 
 def test_glu_replaces_no_other_header_of_an_int16_gate_unasked(embact, tmp_path):
-    line = (*SWIGLU, "--dtype", "int16", "--out", "o")
+    line = (*SWIGLU, "--dtype", "int16", "--family", "interp", "--max-error", "1", "--out", "o")
     assert embact(*line).returncode == 0
     gate = tmp_path / "o" / "embact_glu_silu_s16_gate.h"
     made = gate.read_text()

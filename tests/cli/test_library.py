@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 
 import numpy as np
@@ -81,6 +82,64 @@ def test_slopes_may_come_in_files(embact, tmp_path):
     assert said["checked_on"] == ["definition"]
 
 
+def test_many_slopes_are_lines_of_a_table(embact, tmp_path):
+    np.save(tmp_path / "codes.npy", np.arange(5001) % 256 - 128)
+    words = ("--alpha", "codes.npy", "--alpha-scale", "0.01", "--name", "act")
+    assert embact(*PRELU, *words).returncode == 0
+    lines = (tmp_path / "c" / "act.h").read_text().splitlines()
+    assert "act_alpha[5001]" in "".join(lines)
+    assert max(map(len, lines)) <= 100
+
+
+def test_int16_slopes_that_cost_accuracy_are_hinted_at(embact):
+    words = (*PRELU, "--dtype", "int16", "--name", "act", "--force")
+    far = embact(*words, "--alpha-real", "0.1,0.9")
+    assert int(re.search(r"at most (\d+) codes", far.stdout)[1]) > 1
+    assert "hint: slopes are int8" in far.stdout
+    assert "hint" not in embact(*words, "--alpha=3", "--alpha-scale", "0.01").stdout
+
+
+def test_one_slope_is_within_1_code_as_the_hint_says(embact):
+    grids = ("--in-scale", "0.05", "--out-scale", "0.04")
+    words = ("fit", "leaky_relu", "--param", "alpha=0.1", "--dtype", "int16", *grids)
+    done = embact(*words, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["certificate"]["max_error_codes"] <= 1
+
+
+LAYERS = {
+    "library": ("library",),
+    "softmax": ("softmax", "--in-scale", "0.12"),
+    "prelu": ("prelu", "--in-scale", "0.05", "--out-scale", "0.04", "--alpha-real", "0.1"),
+    "glu": ("glu", "--gate", "silu", "--a-scale", "1", "--b-scale", "1", "--out-scale", "1"),
+    "gates": ("gates", "--format", "q3.12"),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_files_are_all_written_or_none(embact, tmp_path, name):
+    done = embact(*LAYERS[name], "--out", "all")
+    assert (done.returncode, done.stderr) == (0, "")
+    for last in sorted(path.name for path in (tmp_path / "all").iterdir())[::2]:
+        (tmp_path / "c" / last).mkdir(parents=True)
+        done = embact(*LAYERS[name], "--out", "c")
+        assert (done.returncode, f"{last}: file cannot be written" in done.stderr) == (2, True)
+        assert [path.name for path in (tmp_path / "c").iterdir()] == [last]
+        (tmp_path / "c" / last).rmdir()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_out_is_a_folder(embact, tmp_path, name):
+    (tmp_path / "file").write_text("mine")
+    done = embact(*LAYERS[name], "--out", "file")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: file: not a folder: got a file; allowed: a folder\n"
+    done = embact(*LAYERS[name], "--out", "")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --out: got ''; allowed: a folder; . is the current one\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_of_many_channels_the_worst_is_printed(embact, tmp_path):
     np.save(tmp_path / "slopes.npy", np.linspace(-0.5, 0.5, 40))
     done = embact(*PRELU, "--alpha-real", "slopes.npy")
@@ -111,7 +170,14 @@ def test_a_header_that_differs_is_replaced_only_when_asked(embact):
         (("--alpha-real", "x"), "--alpha-real: got 'x'"),
         (("--alpha-real", "nan"), "finite numbers"),
         (("--alpha-real", "none.npy"), "none.npy"),
-        (("--alpha-real", "bad.npy"), "bad.npy: not an array"),
+        (("--alpha-real", "bad.npy"), "bad.npy: not an array: got other data; allowed: what numpy"),
+        (("--alpha-real", "empty.npy"), "empty.npy: not an array: got an empty file"),
+        (("--alpha-real", "cut.npy"), "cut.npy: not an array"),
+        (("--alpha-real", "words.npy"), "words.npy: not numbers: got dtype <U1"),
+        (("--alpha-real", "none_at_all.npy"), "shape of the slopes: got (0,)"),
+        (("--alpha-real", "places.npy"), "places.npy: shape of the slopes: got (2, 2, 3)"),
+        (("--alpha-real", "column.npy"), "column.npy: shape of the slopes: got (3, 1)"),
+        (("--alpha-real", "1", "--name", "memcpy"), "a name of C's standard library"),
         (("--alpha-real", "1", "--in-zero-point", "200"), "input: zero point"),
         (("--alpha-real", "1", "--dtype", "int4"), "--dtype: got 'int4'"),
         (("--alpha-real", "1", "--name", "embact_prelu_s8"), "not one of the library's"),
@@ -119,6 +185,12 @@ def test_a_header_that_differs_is_replaced_only_when_asked(embact):
 )
 def test_mistakes_are_one_line_and_nothing_is_written(embact, tmp_path, words, said):
     (tmp_path / "bad.npy").write_text("nothing")
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "cut.npy").write_bytes(b"\x93NUMPY\x01")
+    np.save(tmp_path / "words.npy", np.array(["a"]))
+    np.save(tmp_path / "none_at_all.npy", np.zeros(0))
+    np.save(tmp_path / "places.npy", np.zeros((2, 2, 3)))
+    np.save(tmp_path / "column.npy", np.zeros((3, 1)))
     done = embact(*PRELU, *words)
     assert done.returncode == 2
     assert said in done.stderr

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import re
+import struct
 import subprocess
 import sys
+import termios
 
 import pytest
 
@@ -20,7 +23,9 @@ from embact.listing import HEADINGS, LOOPS, markdown
 def on_terminal(columns, *words):
     """Return what a command prints on a terminal of so many columns, without styles."""
     parent, child = pty.openpty()
-    environment = dict(os.environ, COLUMNS=str(columns), TERM="xterm")
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    environment["TERM"] = "xterm"
     code = "from embact.cli import main; main()"
     running = subprocess.Popen(
         [sys.executable, "-c", code, *words], stdout=child, stdin=child, env=environment
@@ -40,11 +45,51 @@ def on_terminal(columns, *words):
     return re.sub(r"\x1b\[[0-9;]*m", "", text.decode()).splitlines()
 
 
-@pytest.mark.parametrize("words", [["list"], ["list", "--variants"]])
+NARROW = [["list"], ["list", "--variants"], ["list", "apl", "relu1", "softmax", "hard_tanh"]]
+
+
+@pytest.mark.parametrize("words", NARROW)
 def test_nothing_is_wider_than_a_terminal_of_80_columns(words):
     lines = on_terminal(80, *words)
-    assert max(map(len, lines)) <= 80
-    assert len(lines) > len(CATALOGUE if words == ["list"] else VARIANTS)
+    assert 70 < max(map(len, lines)) <= 80
+    wanted = {"list": CATALOGUE, "--variants": VARIANTS}.get(words[-1], words)
+    assert len(lines) > len(wanted)
+
+
+@pytest.mark.parametrize("words", NARROW)
+def test_a_pipe_obeys_columns_and_has_no_blanks_at_the_ends(embact, words):
+    narrow = embact(*words, COLUMNS="80").stdout
+    assert narrow.splitlines() == [line.rstrip() for line in on_terminal(80, *words)]
+    for text in (narrow, embact(*words).stdout):
+        assert not re.search(r" $", text, re.MULTILINE)
+
+
+def test_names_select_what_goes_by_them_with_every_fact(embact):
+    shown = embact("list", "leaky_relu", "relu1", "Softmax").stdout
+    facts = dict(re.split(r"  +", line, maxsplit=1) for line in shown.splitlines() if "  " in line)
+    assert (facts["activation"], facts["not element-wise"]) == ("leaky_relu", "softmax")
+    assert facts["formula"] == "exp(beta x) / sum exp(beta x), by row"
+    assert facts["parameter"] == "alpha=0.2, from -1000 to 1000"
+    assert "relu1 is clipped_relu(max=1) to TFLite's former custom op" in shown
+    assert "leaky_relu is leaky_relu(alpha=0.3) to Keras' layer by default" in shown
+    document = json.loads(embact("list", "leaky_relu", "softmax", "--json").stdout)
+    assert [one["name"] for one in document["activations"]] == ["leaky_relu"]
+    assert [one["name"] for one in document["not_element_wise"]] == ["softmax"]
+    assert {one["name"] for one in document["variants"]} == {"leaky_relu"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("swsh",), "unknown name: got 'swsh'; allowed: nearest: swish"),
+        (("geglu",), "geglu is no function of one number; allowed: `embact glu --gate gelu`"),
+        (("gelu", "--variants"), "--variants: got gelu; allowed: without names"),
+    ],
+)
+def test_names_that_there_are_not_are_refused_in_one_line(embact, words, message):
+    done = embact("list", *words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert message in done.stderr
 
 
 def test_names_are_whole_on_a_terminal_of_80_columns():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from shlex import split
 
@@ -12,7 +13,7 @@ import pytest
 def test_the_files_compile_and_are_listed(embact, tmp_path):
     done = embact("softmax", "--in-scale", "0.12", "--out", "include")
     assert (done.returncode, done.stderr) == (0, "")
-    for file in ("softmax_s8.h", "embact_nn.h", "embact_softmax_s8.c"):
+    for file in ("embact_softmax_layer_s8.h", "embact_nn.h", "embact_softmax_s8.c"):
         assert f"wrote include/{file}" in done.stdout
         assert (tmp_path / "include" / file).is_file()
     assert "table bytes   464" in done.stdout
@@ -24,10 +25,22 @@ def test_the_files_compile_and_are_listed(embact, tmp_path):
 @pytest.mark.parametrize(
     ("words", "name", "table_bytes"),
     [
-        (["--in-scale", "0.25", "--out-dtype", "int16", "--beta", "0.5"], "softmax_s8_s16", 444),
-        (["--in-scale", "0.001", "--dtype", "int16"], "softmax_s16", 2052),
-        (["--in-scale", "0.001", "--dtype", "int16", "--mode", "tflite"], "softmax_s16", 2052),
-        (["--in-scale", "0.1", "--mode", "exact", "--log"], "log_softmax_exact_s8", 888),
+        (
+            ["--in-scale", "0.25", "--out-dtype", "int16", "--beta", "0.5"],
+            "embact_softmax_layer_s8_s16",
+            444,
+        ),
+        (["--in-scale", "0.001", "--dtype", "int16"], "embact_softmax_layer_s16", 2052),
+        (
+            ["--in-scale", "0.001", "--dtype", "int16", "--mode", "tflite"],
+            "embact_softmax_layer_s16",
+            2052,
+        ),
+        (
+            ["--in-scale", "0.1", "--mode", "exact", "--log"],
+            "embact_log_softmax_exact_layer_s8",
+            888,
+        ),
     ],
 )
 def test_the_command_in_the_header_writes_it_again(embact, tmp_path, words, name, table_bytes):
@@ -38,7 +51,11 @@ def test_the_command_in_the_header_writes_it_again(embact, tmp_path, words, name
     assert (told["bound_codes"] is None) == ("exact" not in words)
     header = tmp_path / f"{name}.h"
     text = header.read_text("utf-8")
-    assert told["command"] in " ".join(text.replace("\n *", " ").split())
+    lines = re.search(r" \* command (.*?)\n \* input", text, re.DOTALL)[1]
+    assert told["command"] == re.sub(r" \\\n \*\s*", " ", lines)
+    for where in (text, told["statement"]):
+        plain = " ".join(where.replace("\n *", " ").split())
+        assert ("No error against the real softmax is proved" in plain) == ("exact" not in words)
     header.unlink()
     assert embact(*split(told["command"])[1:]).returncode == 0
     assert header.read_text("utf-8") == text
@@ -46,13 +63,13 @@ def test_the_command_in_the_header_writes_it_again(embact, tmp_path, words, name
 
 def test_another_header_is_replaced_by_force_only(embact, tmp_path):
     assert embact("softmax", "--in-scale", "0.12", "--out", ".").returncode == 0
-    before = (tmp_path / "softmax_s8.h").read_text("utf-8")
+    before = (tmp_path / "embact_softmax_layer_s8.h").read_text("utf-8")
     refused = embact("softmax", "--in-scale", "0.2", "--out", ".")
     assert refused.returncode == 2
     assert "another header is there" in refused.stderr
-    assert (tmp_path / "softmax_s8.h").read_text("utf-8") == before
+    assert (tmp_path / "embact_softmax_layer_s8.h").read_text("utf-8") == before
     assert embact("softmax", "--in-scale", "0.2", "--out", ".", "--force").returncode == 0
-    assert (tmp_path / "softmax_s8.h").read_text("utf-8") != before
+    assert (tmp_path / "embact_softmax_layer_s8.h").read_text("utf-8") != before
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ from embact import __version__, ir
 from embact.activations import CATALOGUE, activation
 from embact.certify import Histogram, stated
 from embact.emit.header import _harmless, emit_header, functions_in
+from embact.emit.names import FUNCTIONS, MATH, check_function_name
+from embact.errors import EmbactError
 from embact.expression import user_activation
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.record import Fit
@@ -55,6 +57,10 @@ GOLDEN = {
     ),
 }
 """Name -> activation, parameters, quantisation, limits, family and, unless default, options."""
+C99_HEADERS = (
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal "
+    "stdarg stdbool stddef stdint stdio stdlib string tgmath time wchar wctype "
+)
 STANDARDS = ("-std=c99", "-std=c11", "-std=c17")
 CPP = ("-x", "c++", "-std=c++17", "-Wall", "-Wextra", "-Werror")
 
@@ -198,11 +204,67 @@ def test_tables_go_where_the_user_places_them(compile_only, compilers, fits):
 @pytest.mark.parametrize(
     "name",
     ["arm_relu_s8", "arm_", "main", "int", "do", "double", "switch", "static", "class", "template",
-     "int8_t", "uint32_t", "xor", "restrict"],
+     "xor", "restrict"],
 )  # fmt: skip
 def test_names_that_c_or_cmsis_has_are_refused(refuses, fits, name):
     with refuses("name of a function", repr(name), "no C keyword and no arm_* symbol"):
         emit_header({name: fits["relu_affine_s8"]})
+
+
+@pytest.mark.parametrize("name", ["int8_t", "uint32_t", "size_t", "ptrdiff_t", "my_own_t"])
+def test_names_of_types_are_refused(refuses, fits, name):
+    with refuses("name of a function", repr(name), "no end _t"):
+        emit_header({name: fits["relu_affine_s8"]})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["stdint", "stddef", "math", "uchar", "abs", "exp", "expf", "expl", "tanh", "floorf16", "gamma",
+     "lgamma_r", "y0", "index", "memcpy", "printf", "puts_unlocked", "qsort", "errno", "va_list",
+     "strings", "linux"],
+)  # fmt: skip
+def test_names_of_the_c_library_are_refused(refuses, fits, name):
+    with refuses("name of a function", f"{name!r}, a name of C's standard library"):
+        emit_header({name: fits["relu_affine_s8"]})
+
+
+@pytest.mark.parametrize("name", ["embact", "embact_nn", "embact_kernels"])
+def test_names_of_our_headers_are_refused(refuses, fits, name):
+    with refuses("name of a function", f"{name!r}, a header of embact"):
+        emit_header({name: fits["relu_affine_s8"]})
+
+
+def defined(names):
+    """C that defines a function of each name, one on a line."""
+    body = (
+        "(const int8_t *input, int8_t *output, int32_t size) { *output = (int8_t)(*input + size); }"
+    )
+    return [f"static inline void {name}{body}" for name in names]
+
+
+def test_every_name_that_gcc_knows_is_refused(compile_only, compilers):
+    """Whatever of C's own headers' words clashes with them, or with the compiler, is refused."""
+    headers = "".join(f"#include <{name}.h>\n" for name in C99_HEADERS.split())
+    done = subprocess.run(
+        [*compilers["gcc"], "-std=c99", "-E", "-P", "-"],
+        input=headers, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    words = sorted(set(re.findall(r"\b[a-z][a-z0-9_]*\b", done.stdout)) | set(FUNCTIONS | MATH))
+    free = []
+    for word in words:
+        try:
+            check_function_name(word)
+        except EmbactError:
+            continue
+        free.append(word)
+    free += ["total", "island", "stream", "memory_map", "tones", "sink", "sine", "logits"]
+    assert len(words) > 10 * len(free) > 100
+    flags = ("-std=gnu11", "-Wall", "-Werror", "-Wno-unused-function")
+    clash = headers.replace("#include <tgmath.h>\n", "") + "\n".join(defined(free)) + "\n"
+    assert compile_only(compilers["gcc"], flags, clash) == (0, "")
+    for word in ("abs", "index"):  # and what is refused does not compile
+        text = "#include <stdint.h>\n#include <string.h>\n" + defined([word])[0]
+        assert compile_only(compilers["gcc"], flags, text)[0] != 0
 
 
 @pytest.mark.parametrize("name", ["", "*/", "a b", "f()", "F", "1a", "a\nb", "é", "_f", "a" * 64])

@@ -41,7 +41,7 @@ def test_gates_share_one_array_that_is_named_after_the_first(pair):
     header = emit_header(pair)
     assert arrays(header) == [("16", "embact_a_s16_knots", "327")]
     assert "/* knots of embact_a_s16, embact_b_s16: 654 bytes */" in header
-    assert "/* Tables of this header: 654 bytes; 1308 if none were shared. */" in header
+    assert "/* Tables of this header: 654 bytes; 1308 with a copy for each kernel. */" in header
     assert " * tables  654 bytes, shared with embact_b_s16\n" in header
     assert " * tables  654 bytes, shared with embact_a_s16\n" in header
     assert table_bytes(pair) == 654
@@ -92,7 +92,7 @@ def test_tables_are_shared_by_values_not_by_name(mixed):
     assert [name for _, name, _ in arrays(header)] == ["f_one", "h_one"]
     assert "/* one of f, g, k: 256 bytes */" in header
     assert "/* one of h, k: 256 bytes */" in header
-    assert "/* Tables of this header: 512 bytes; 1280 if none were shared. */" in header
+    assert "/* Tables of this header: 512 bytes; 1280 with a copy for each kernel. */" in header
     assert table_bytes(mixed) == 512
     compiled = compile_header(header, dict.fromkeys(mixed, (8, 8)))
     for name, one in mixed.items():
@@ -120,7 +120,7 @@ def test_a_kernel_says_which_part_of_its_tables_is_shared(fit_of):
     fits = {"f": fit_of(reads(one)), "g": fit_of(reads(one, own))}
     header = emit_header(fits)
     assert " * tables  512 bytes, 256 of them shared with f\n" in header
-    assert "/* Tables of this header: 512 bytes; 768 if none were shared. */" in header
+    assert "/* Tables of this header: 512 bytes; 768 with a copy for each kernel. */" in header
 
 
 def test_headers_with_shared_arrays_compile_without_a_warning(mixed, pair, compilers, tmp_path):

@@ -247,3 +247,20 @@ def test_every_truncation_is_refused(refuses, lut):
 def test_other_texts_are_refused_in_one_line(refuses, text):
     with refuses("k.json: "):
         fit_of_json(text, where="k.json")
+
+
+def test_of_many_parameters_a_command_has_those_that_are_no_default(spec_of):
+    act = activation("apl", a1=-0.2, b2=1.5)
+    found = fit(Problem(act, spec_of(act, -4.0, 4.0)))
+    assert act.said() == {"a1": -0.2, "b2": 1.5}
+    assert found.command.startswith("embact fit apl --param a1=-0.2 --param b2=1.5 --dtype ")
+    # what is left out is the default: the words give the same activation, and the file has all
+    assert activation("apl", **act.said()) == act
+    assert len(fit_record(found)["activation"]["parameters"]) == 16
+
+
+def test_of_few_parameters_a_command_has_all(spec_of):
+    act = activation("leaky_relu")
+    assert act.said() == act.settings() == {"alpha": 0.2}
+    found = fit(Problem(act, spec_of(act, -4.0, 4.0)))
+    assert found.command.startswith("embact fit leaky_relu --param alpha=0.2 --dtype ")

@@ -187,6 +187,11 @@ def test_the_header_states_the_errors_and_the_command():
     assert "all 256 inputs, each of 2 channels" in text
     assert " * single  rounding: at most" in text
     assert " *     --alpha=-128,127 \\\n" in text
+    assert " * against the real slopes that the codes stand for\n" in text
+    asked = layer_of_reals(SPEC, [0.1])
+    assert " * against the real slopes that were asked for" in prelu_header(
+        asked, "act", errors_of(asked)
+    )
     assert prelu_header(layer, "act", errors_of(layer)) == text
 
 

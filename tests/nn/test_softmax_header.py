@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from embact.errors import EmbactError
+from embact.nn.library import FUNCTIONS
 from embact.nn.softmax import Softmax
 from embact.nn.softmax_header import default_name, softmax_files, softmax_header, table_bytes
 from embact.run.build import extension
@@ -124,5 +125,8 @@ def test_names_that_c_or_the_library_has_are_refused():
     for name in ("embact_softmax_s8", "int", "2x", "arm_softmax_s8", "embact_nn"):
         with pytest.raises(EmbactError, match="function"):
             softmax_files(Softmax(0.1), name)
-    assert default_name(Softmax(0.1)) == "softmax_s8"
-    assert default_name(Softmax(0.1, mode="exact", log=True)) == "log_softmax_exact_s8"
+    names = [default_name(asked) for asked in (*ASKED, Softmax(0.1))]
+    assert names[0] == "embact_softmax_layer_s8"
+    assert names[1] == "embact_softmax_layer_s8_s16"
+    assert names[-2] == "embact_log_softmax_exact_layer_s8"
+    assert not set(names) & set(FUNCTIONS)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
+import shlex
 
 import numpy as np
 import pytest
 
+from embact.cli import app
+from embact.cli.models import sites
 from embact.errors import EmbactError
 from embact.tflite.convert import convert
 from embact.tflite.model import pack, parse, read
@@ -142,9 +146,10 @@ def test_operators_with_activations_inside_and_across_elements_are_listed(build)
     model = build.model_of(tensors, nodes, [0], [2])
     assert reasons(model) == {
         "ADD": "RELU6 is fused into the operator",
-        "SOFTMAX": "not element-wise; `embact softmax` writes its C; if only the class of the "
-        "model's output is used, it can go: the class of the largest input is the same, unless "
-        "rounded outputs tie",
+        "SOFTMAX": "not element-wise; `embact softmax` writes its C, but not of this one: its "
+        "output is int8 (0.05, 0), not int8 (0.00390625, -128); if only the class of the model's "
+        "output is used, it can go: the class of the largest input is the same, unless rounded "
+        "outputs tie",
     }
     said = nothing_to_do(find_sites(model))
     assert "ADD" in said
@@ -173,6 +178,148 @@ def test_a_softmax_before_another_argmax_or_another_reader_is_not(build):
     assert "it can go" not in softmax_and_argmax(build, axis=0)
     more = [build.Node("RELU", (1,), (4,))]
     assert "it can go" not in softmax_and_argmax(build, more=more)
+
+
+SOFTMAX_OUTPUTS = {
+    ("SOFTMAX", "INT8", "INT8"): (1 / 256, -128),
+    ("SOFTMAX", "INT8", "INT16"): (1 / 65536, -32768),
+    ("SOFTMAX", "INT16", "INT16"): (1 / 32768, 0),
+    ("LOG_SOFTMAX", "INT8", "INT8"): (1 / 16, 127),
+}
+
+
+def left_alone(build, op, tensors, fields=None):
+    """What is said of an operator on all tensors but the last, which it writes."""
+    last = len(tensors) - 1
+    node = build.Node(op, tuple(range(last)), (last,), build.options(op, **(fields or {})))
+    (skip,) = find_sites(build.model_of(tensors, [node], [0], [last])).skipped
+    return skip
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        (("SOFTMAX", "INT8", "INT8"), "--beta 0.3 --dtype int8"),
+        (("SOFTMAX", "INT8", "INT16"), "--beta 0.3 --dtype int8 --out-dtype int16"),
+        (("SOFTMAX", "INT16", "INT16"), "--beta 0.3 --dtype int16"),
+        (("LOG_SOFTMAX", "INT8", "INT8"), "--log --dtype int8"),
+    ],
+)
+def test_a_softmax_comes_with_the_whole_command_that_writes_its_c(build, case, words):
+    op, source, target = case
+    scale, zero_point = SOFTMAX_OUTPUTS[case]
+    tensors = [
+        build.Tensor("x", source, (0.0917,), 0),
+        build.Tensor("y", target, (scale,), zero_point),
+    ]
+    skip = left_alone(build, op, tensors, {"beta": 0.3})
+    assert skip.command == f"embact softmax --in-scale 0.0917 {words} --out DIR"
+    assert "but not of this one" not in skip.reason
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "beta", "why"),
+    [
+        ({}, {"scale": (0.01,)}, 1.0, "its output is int8 (0.01, -128), not int8 (0.00390625"),
+        ({}, {}, 0.0, "beta: got 0.0"),
+        ({"dtype": "UINT8"}, {}, 1.0, "its input is a uint8 tensor"),
+        ({}, {"dtype": "UINT8"}, 1.0, "its output is a uint8 tensor"),
+        ({"dtype": "INT16"}, {}, 1.0, "widths of softmax"),
+    ],
+)
+def test_a_softmax_that_the_command_does_not_take_has_none(build, source, target, beta, why):
+    out = {"scale": (1 / 256,), "zero_point": -128} | target
+    tensors = [build.Tensor("x", **source), build.Tensor("y", **out)]
+    skip = left_alone(build, "SOFTMAX", tensors, {"beta": beta})
+    assert skip.command == ""
+    assert f"but not of this one: {why}" in skip.reason
+
+
+def prelu(build, codes, shape, dtype="INT8", **slopes):
+    data = np.array(codes, np.int8).tobytes()
+    slopes = {"scale": (0.01,), "zero_point": 3, "data": data} | slopes
+    tensors = [
+        build.Tensor("x", dtype, (0.05,), -1 if dtype == "INT8" else 0, (1, 4, 4, 8)),
+        build.Tensor("slopes", shape=shape, **slopes),
+        build.Tensor("y", dtype, (0.04,), 2 if dtype == "INT8" else 0, (1, 4, 4, 8)),
+    ]
+    return left_alone(build, "PRELU", tensors)
+
+
+def test_the_command_of_sites_runs_and_is_in_its_text_and_its_json(build, tmp_path, capsys):
+    tensors = [
+        build.Tensor("x", zero_point=-128, shape=(1, 8)),
+        build.Tensor("slopes", shape=(8,), data=np.array(EIGHT, np.int8).tobytes()),
+        build.Tensor("y", zero_point=127, shape=(1, 8)),
+        build.Tensor("shares", "INT8", (1 / 256,), -128, (1, 8)),
+        build.Tensor("tanh", shape=(1, 8)),
+    ]
+    softmax = build.Node("SOFTMAX", (2,), (3,), build.options("SOFTMAX", beta=1.0))
+    prelu = build.Node("PRELU", (0, 1), (2,))
+    for more in ([], [build.Node("TANH", (3,), (4,))]):
+        path = tmp_path / "model.tflite"
+        path.write_bytes(build.model_of(tensors, [prelu, softmax, *more], [0], [3]).content)
+        skipped = find_sites(read(path)).skipped
+        assert [skip.op for skip in skipped] == ["PRELU", "SOFTMAX"]
+        sites(path)
+        lines = capsys.readouterr().out.splitlines()
+        said = [line for line in lines if line.startswith("its C")]
+        assert said == [f"its C (operator {skip.operator}): {skip.command}" for skip in skipped]
+        sites(path, json=True)
+        document = json.loads(capsys.readouterr().out)
+        assert [one["command"] for one in document["skipped"]] == [s.command for s in skipped]
+    for skip in skipped:
+        words = shlex.split(skip.command.replace("DIR", str(tmp_path / "out")))
+        assert app(words[1:], standalone_mode=False) in (None, 0)
+    made = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"embact_softmax_s8.c", "embact_prelu_s8.c"} <= made
+
+
+EIGHT = [-128, 127, 0, -1, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("codes", "shape"), [(EIGHT, (1, 1, 8)), (EIGHT, (8,)), ([-7], (1, 1, 1)), ([-7], ())]
+)
+def test_a_prelu_comes_with_its_slopes_in_the_command(build, codes, shape):
+    skip = prelu(build, codes, shape)
+    assert skip.reason == "its slopes are a tensor; `embact prelu` writes its C"
+    assert skip.command == (
+        "embact prelu --in-scale 0.05 --in-zero-point -1 --out-scale 0.04 --out-zero-point 2 "
+        f"--alpha-scale 0.01 --alpha-zero-point 3 --alpha {','.join(map(str, codes))} "
+        "--dtype int8 --out DIR"
+    )
+    assert "--in-zero-point 0 " in prelu(build, codes, shape, "INT16").command
+    assert "--dtype int16" in prelu(build, codes, shape, "INT16").command
+
+
+def test_many_slopes_are_named_by_their_tensor(build):
+    tensors = [
+        build.Tensor("x", shape=(1, 17)),
+        build.Tensor("slopes", shape=(17,), data=bytes(range(17))),
+        build.Tensor("y", shape=(1, 17)),
+    ]
+    skip = left_alone(build, "PRELU", tensors)
+    assert "--alpha SLOPES.npy" in skip.command
+    assert "its 17 slopes are the codes of tensor 1, to be saved as SLOPES.npy" in skip.reason
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"codes": [1] * 32, "shape": (4, 8)}, "its slopes have shape (4, 8), neither one nor"),
+        ({"codes": [1] * 8, "shape": (8, 1)}, "its slopes have shape (8, 1), neither one nor"),
+        ({"codes": [1] * 4, "shape": (4, 1, 1)}, "its slopes have shape (4, 1, 1)"),
+        ({"codes": EIGHT, "shape": (8,), "data": b""}, "its slopes are no constant"),
+        ({"codes": EIGHT, "shape": (8,), "data": bytes(7)}, "its slopes have 7 bytes"),
+        ({"codes": EIGHT, "shape": (8,), "scale": (0.1, 0.2)}, "its slopes are an int8 tensor q"),
+        ({"codes": EIGHT, "shape": (8,), "scale": (1e20,)}, "in_scale * alpha_scale / out_scale"),
+    ],
+)
+def test_a_prelu_that_the_command_does_not_take_has_none(build, changed, why):
+    skip = prelu(build, **changed)
+    assert skip.command == ""
+    assert f"but not of this one: {why}" in skip.reason
 
 
 def test_other_subgraphs_hold_no_sites(build):

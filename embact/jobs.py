@@ -136,11 +136,12 @@ class Job:
         settings = "".join(f" {name}={value:g}" for name, value in self.parameters.items())
         formula = "" if self.expr is None else f" {self.expr}"
         counts = self.histogram_digest
+        most = "" if self.limits.max_bytes is None else f", {self.limits.max_bytes} bytes"
         on_support = " on the support" if self.limits.on_support else ""
         return (
             f"{self.activation}{formula}{settings} {source.dtype} {source.scale:.4g} -> "
             f"{target.dtype} {target.scale:.4g} {self.family} <= {self.limits.max_error}"
-            f"{on_support}, {self.options.objective}"
+            f"{on_support}{most}, {self.options.objective}"
             + ("" if counts is None else f", histogram {counts[:KEY_DIGITS]}")
         )
 

@@ -303,7 +303,7 @@ def test_test_with_arguments_runs_only_pytest_with_coverage(fake_root):
     run_dev(fake_root, "install", "--extras", "test")
     (pytest_arguments,) = printed_commands(run_dev(fake_root, "test", "-k", "kernel"))
     coverage = ["--cov=embact", "--cov-branch", "--cov-report=term"]
-    spread = ["--numprocesses=auto", "--dist=loadscope"]
+    spread = ["--numprocesses=auto", "--dist=loadscope", "--no-loadscope-reorder"]
     assert pytest_arguments == ["-m", "pytest", *spread, *coverage, "-k", "kernel"]
 
 
@@ -313,7 +313,7 @@ def test_slow_tests_run_only_where_they_are_asked_for(fake_root, arguments, chos
     run_dev(fake_root, "install", "--extras", "test")
     *_, pytest_arguments = printed_commands(run_dev(fake_root, "test", *arguments))
     assert pytest_arguments[:2] == ["-m", "pytest"]
-    own = ("--num", "--dis", "--cov")
+    own = ("--num", "--dis", "--no-l", "--cov")
     assert [word for word in pytest_arguments[2:] if not word.startswith(own)] == chosen
 
 

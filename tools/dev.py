@@ -148,8 +148,8 @@ COMMANDS: dict[str, Callable[[Project, Sequence[str]], int]] = {
 def pytest_command(project: Project, arguments: Sequence[str]) -> list[str]:
     """Pytest on all cores with branch coverage, then the caller's arguments."""
     coverage = ["--cov=embact", "--cov-branch", "--cov-report=term"]
-    # a module's tests stay together, since they share what it compiled
-    spread = ["--numprocesses=auto", "--dist=loadscope"]
+    # a module's tests stay together, since they share what it compiled; long ones come early
+    spread = ["--numprocesses=auto", "--dist=loadscope", "--no-loadscope-reorder"]
     return project.module("pytest", *spread, *coverage, *arguments)
 
 

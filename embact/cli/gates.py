@@ -58,7 +58,11 @@ def gates(
     Example: `embact gates --format q3.12 --out include/`
     """
     if (q_format is None) == (in_scale is None):
-        raise EmbactError("input codes", got="neither or both", allowed="--format or --in-scale")
+        raise EmbactError(
+            "input codes",
+            got="neither" if q_format is None else "both",
+            allowed="--format or --in-scale",
+        )
     from embact.emit.header import emit_header, table_bytes
     from embact.emit.names import check_function_name
     from embact.fit.gates import alone

@@ -62,7 +62,7 @@ Objective = Annotated[
     typer.Option(
         metavar="instructions|bytes|error|segments",
         help="What is best. By default instructions; for pwl and shift_pwl by name, segments; with "
-        "--max-bytes or --segments and no --max-error, error.",
+        "--segments, or --max-bytes alone, error.",
     ),
 ]
 Core = Annotated[
@@ -80,8 +80,8 @@ MaxBytes = Annotated[
     int | None,
     typer.Option(
         metavar="BYTES",
-        help="Largest size of one kernel's tables; default 2048 for int16 inputs without "
-        "--max-error. Without --max-error, the least error that fits.",
+        help="Largest size of one kernel's tables; default 2048 for int16 inputs if "
+        "neither an error nor segments are given. Alone, it asks for the least error that fits.",
     ),
 ]
 SlopeBits = Annotated[

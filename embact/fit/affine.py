@@ -34,7 +34,7 @@ def affine(problem: Problem) -> Iterator[Candidate]:
     spec, (low, high) = problem.spec, problem.own_range
     if _hopeless(problem):
         return
-    exact = dataclasses.replace(problem, limits=Limits(0))
+    exact = dataclasses.replace(problem, limits=Limits(0), max_error_lsb=None)
     for one in dict.fromkeys((exact, problem)):
         bounds = one.bounds((low, high))
         found, form = _fewest_lines(bounds, spec)
@@ -49,9 +49,12 @@ def _hopeless(problem: Problem) -> bool:
 
     That code is far more than the coefficients of any form differ from those of the test.
     """
-    limits = problem.limits
+    limits, lsb = problem.limits, problem.max_error_lsb
     looser = dataclasses.replace(limits, max_error=min(limits.max_error + 1, 1 << 16))
-    bounds = dataclasses.replace(problem, limits=looser).bounds(problem.own_range)
+    asked = dataclasses.replace(
+        problem, limits=looser, max_error_lsb=None if lsb is None else lsb + 1.0
+    )
+    bounds = asked.bounds(problem.own_range)
     return reach(bounds, 32 - problem.spec.input.bits, LINES) is None
 
 

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 
 
 def table_bytes(node: Node) -> int:
-    """Return how many bytes of tables a kernel of that expression has at least.
+    """Return how many bytes of tables a kernel of that expression has, before it is built.
 
-    A kernel merges equal tables and drops those of one value only.
+    A kernel merges equal tables and drops those of one value only, as is done here; it has less
+    where what it reads from a table equals another of its nodes.
     """
     tables = {one.table.values: one.table for one in topological(node) if one.table is not None}
     return sum(table.bytes for table in tables.values() if len(set(table.values)) > 1)

@@ -46,8 +46,8 @@ def pwl(problem: Problem) -> Iterator[Candidate]:
 
     With ``options.segments`` the kernels have that many segments at most and the least error, by
     ``options.minimize``, instead. Slopes have ``options.slope_bits`` bits, offsets 32, and every
-    value fits int32. Of two clamps the narrower is there if it saves segments; tables that the
-    limits do not afford are not.
+    value fits int32. Of two clamps the narrower is there if it saves segments, or with an index
+    table if it needs no more; tables that the limits do not afford are not.
     """
     counts: Counts = {}
     for view in views(problem):
@@ -57,7 +57,8 @@ def pwl(problem: Problem) -> Iterator[Candidate]:
 def of_view(problem: Problem, view: View, counts: Counts | None = None) -> Iterator[Candidate]:
     """Yield the kernels of one view.
 
-    counts: how many segments views by a wider clamp needed; only fewer are of use, and are added.
+    counts: how many segments views by a wider clamp needed; more are of no use. It is brought up
+    to date.
     """
     options, counts = problem.options, {} if counts is None else counts
     for slope_bits in (options.slope_bits,) if options.slope_bits else (16, 8):
@@ -79,7 +80,8 @@ def of_view(problem: Problem, view: View, counts: Counts | None = None) -> Itera
 def _common(problem: Problem, view: View, slope_bits: int, counts: Counts) -> Iterator[Candidate]:
     """Yield the kernels with one shift for all segments, by each kind of lookup."""
     wanted, kind = problem.options.lookup, (view.folded, slope_bits, "common")
-    most = counts.get(kind, 1 << 16) - 1
+    wider = counts.get(kind, 1 << 16)
+    most = wider  # as many free segments may still be fewer that start at cells
     if problem.limits.max_bytes is not None:  # three segments or more have a byte each at least
         most = min(most, max(2, problem.limits.max_bytes))
     plan = fewest(view.bounds, Form(slope_bits, 0), at_most=most)
@@ -87,7 +89,7 @@ def _common(problem: Problem, view: View, slope_bits: int, counts: Counts) -> It
         return
     counts[kind] = len(plan.runs)
     found = lines(view.bounds, plan.form, plan.runs)
-    if wanted != "index" or len(found) == 1:
+    if len(found) < wider and (wanted != "index" or len(found) == 1):
         node = piecewise(found, view.magnitude)
         if problem.affords(table_bytes(node)):
             yield made(problem, view, node, found, slope_bits)

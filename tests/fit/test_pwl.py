@@ -157,3 +157,13 @@ def test_folding_halves_the_segments_of_a_sigmoid(slope_bits, least, conventiona
     assert one.parameters["segments"] == least
     off = np.abs(one.kernel.outputs - problem.truth.codes)
     assert int(off.max()) <= 1
+
+
+def test_a_clamp_that_is_left_open_loses_no_index_table_of_the_narrower_one(conventional):
+    act, spec = activation("tanh"), conventional("tanh", 2)
+    sizes = {}
+    for clamp in (None, "tight"):
+        options = Options(lookup="index", clamp=clamp)
+        found = list(pwl(Problem(act, spec, Limits(2), options)))
+        sizes[clamp] = min(one.kernel.table_bytes for one in found)
+    assert sizes[None] == sizes["tight"] == 14

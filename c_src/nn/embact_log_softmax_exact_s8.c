@@ -9,7 +9,7 @@
 static uint32_t log2_of(uint32_t m) {
     uint32_t digits = 0;
     for (int32_t step = 0; step < 26; ++step) {
-        const uint64_t square = (uint64_t)m * m;          /* 2**62..2**64 - 2**33 + 1 */
+        const uint64_t square = (uint64_t)m * m;         /* 2**62..2**64 - 2**33 + 1 */
         const uint32_t carry = (uint32_t)(square >> 63); /* 0 or 1 */
         m = (uint32_t)(square >> (31 + carry));
         digits = digits * 2 + carry;
@@ -34,9 +34,9 @@ int32_t embact_log_softmax_exact_s8(const int8_t *input, int32_t num_rows, int32
         /* log(2) in Q32; the result is 16 log(sum) in Q22, 0..140 * 2**22. */
         const uint32_t log_sum = (uint32_t)((uint64_t)log2_sum * 2977044472u >> 32);
         for (int32_t i = 0; i < row_size; ++i) {
-            const uint64_t difference = (uint64_t)(largest - input[i]);           /* 0..255 */
-            const uint64_t below = (difference * mult >> shift) + log_sum;        /* Q22, < 2**41 */
-            const uint64_t steps = (below + (1u << 21)) >> 22;                    /* < 2**19 */
+            const uint64_t difference = (uint64_t)(largest - input[i]);    /* 0..255 */
+            const uint64_t below = (difference * mult >> shift) + log_sum; /* Q22, < 2**41 */
+            const uint64_t steps = (below + ((uint32_t)1 << 21)) >> 22;    /* < 2**19 */
             output[i] = (int8_t)(steps > 255 ? INT8_MIN : INT8_MAX - (int32_t)steps);
         }
         input += row_size;

@@ -79,10 +79,11 @@ static inline uint64_t embact_softmax_exact_sum_s8(const int8_t *row, int32_t si
  * Source: one_over_one_plus_x_for_x_in_0_1 of gemmlowp, bit by bit; its start is 48/17 - 32/17 d.
  */
 static inline int32_t embact_softmax_one_over_one_plus(int32_t a) {
-    const int32_t half = (a >> 1) + (1 << 30); /* (1 + a) / 2 in Q0.31: 2**30..2**31 - 1 */
+    const int32_t half = (a >> 1) + ((int32_t)1 << 30); /* (1 + a) / 2 in Q0.31: 2**30..2**31 - 1 */
     int32_t x = 1515870810 + embact_nn_doubling_high_mul(half, -1010580540); /* Q2.29, < 2**30 */
     for (int32_t step = 0; step < 3; ++step) {
-        const int32_t rest = (1 << 29) - embact_nn_doubling_high_mul(half, x); /* of 1, in Q2.29 */
+        const int32_t rest =
+            ((int32_t)1 << 29) - embact_nn_doubling_high_mul(half, x); /* of 1, in Q2.29 */
         x += embact_nn_shift_left(embact_nn_doubling_high_mul(x, rest), 2);
     }
     return embact_nn_shift_left(x, 1);
@@ -106,7 +107,7 @@ static inline embact_softmax_reciprocal embact_softmax_invert(uint32_t sum) {
 
 /** Return entry * scale / 2**31, ties upwards: 0..2**31 - 2; both are at most 2**31 - 1. */
 static inline uint32_t embact_softmax_product(uint32_t entry, uint32_t scale) {
-    return (uint32_t)(((uint64_t)entry * scale + (1u << 30)) >> 31);
+    return (uint32_t)(((uint64_t)entry * scale + ((uint32_t)1 << 30)) >> 31);
 }
 
 /**

@@ -11,9 +11,9 @@ static uint64_t exponential(const uint64_t *coarse, int32_t coarse_size, const u
     if (index >= coarse_size) {
         return 0;
     }
-    const uint64_t high = coarse[index] >> 32;         /* 0..2**19 */
-    const uint64_t low = coarse[index] & 0xFFFFFFFFu;  /* 0..2**32 - 1 */
-    const uint32_t factor = fine[difference & 255];    /* 0..2**31 */
+    const uint64_t high = coarse[index] >> 32;        /* 0..2**19 */
+    const uint64_t low = coarse[index] & 0xFFFFFFFFu; /* 0..2**32 - 1 */
+    const uint32_t factor = fine[difference & 255];   /* 0..2**31 */
     return high * factor * 2 + (low * factor >> 31);
 }
 
@@ -35,9 +35,10 @@ int32_t embact_softmax_exact_s16(const int16_t *input, int32_t num_rows, int32_t
         const uint32_t factor = embact_softmax_exact_factor((uint32_t)(sum >> (20 + bits)));
         for (int32_t i = 0; i < row_size; ++i) {
             const uint64_t wide = exponential(coarse, coarse_size, fine, largest - input[i]);
-            const uint32_t entry = (uint32_t)((wide + (1u << 19)) >> 20); /* 0..2**31 */
+            const uint32_t entry = (uint32_t)((wide + ((uint32_t)1 << 19)) >> 20); /* 0..2**31 */
             const uint32_t product = embact_softmax_exact_product(entry, factor);
-            const uint32_t share = (product + (1u << (15 + bits))) >> (16 + bits); /* 0..32768 */
+            const uint32_t share =
+                (product + ((uint32_t)1 << (15 + bits))) >> (16 + bits); /* 0..32768 */
             output[i] = (int16_t)(share > INT16_MAX ? INT16_MAX : share);
         }
         input += row_size;

@@ -15,9 +15,10 @@ int32_t embact_softmax_exact_s8(const int8_t *input, int32_t num_rows, int32_t r
         for (int32_t i = 0; i < row_size; ++i) {
             const uint32_t entry = embact_softmax_entry(table, table_size, largest - input[i]);
             const uint32_t product = embact_softmax_exact_product(entry, factor); /* 0..2**31 */
-            /* From a sum of 1024 on every quotient is below 1/2. */
-            const uint32_t share =
-                bits > 9 ? 0 : ((product >> 1) + (1u << (21 + bits))) >> (22 + bits); /* 0..256 */
+            uint32_t share = 0; /* 0..256; from a sum of 1024 on every quotient is below 1/2 */
+            if (bits < 10) {
+                share = ((product >> 1) + ((uint32_t)1 << (21 + bits))) >> (22 + bits);
+            }
             output[i] = (int8_t)(share > 255 ? INT8_MAX : (int32_t)share + INT8_MIN);
         }
         input += row_size;

@@ -18,9 +18,10 @@ int32_t embact_softmax_exact_s8_s16(const int8_t *input, int32_t num_rows, int32
         for (int32_t i = 0; i < row_size; ++i) {
             const int32_t difference = largest - input[i]; /* 0..255 */
             const uint64_t wide = difference < table_size ? table[difference] : 0;
-            const uint32_t entry = (uint32_t)((wide + (1u << 19)) >> 20); /* 0..2**31 */
+            const uint32_t entry = (uint32_t)((wide + ((uint32_t)1 << 19)) >> 20); /* 0..2**31 */
             const uint32_t product = embact_softmax_exact_product(entry, factor);
-            const uint32_t share = (product + (1u << (14 + bits))) >> (15 + bits); /* 0..65536 */
+            const uint32_t share =
+                (product + ((uint32_t)1 << (14 + bits))) >> (15 + bits); /* 0..65536 */
             output[i] = (int16_t)(share > 65535 ? INT16_MAX : (int32_t)share + INT16_MIN);
         }
         input += row_size;

@@ -6,9 +6,9 @@
  * position: -32768..32767. Source: LUTLookup of TFLite.
  */
 static int32_t interpolated(const int16_t *table, int32_t position) {
-    const int32_t index = (position + 32768) >> 7;                /* 0..511 */
-    const int32_t offset = (position + 32768) & 127;              /* 0..127 */
-    const int32_t slope = table[index + 1] - table[index];        /* -65535..65535 */
+    const int32_t index = (position + 32768) >> 7;         /* 0..511 */
+    const int32_t offset = (position + 32768) & 127;       /* 0..127 */
+    const int32_t slope = table[index + 1] - table[index]; /* -65535..65535 */
     return table[index] + ((slope * offset + 64) >> 7);
 }
 
@@ -32,13 +32,14 @@ int32_t embact_softmax_s16(const int16_t *input, int32_t num_rows, int32_t row_s
         }
         const int32_t zeros = embact_softmax_leading_zeros((uint32_t)sum); /* 5..17 */
         const uint32_t leading = (uint32_t)sum << (zeros - 1);             /* 2**30..2**31 - 1 */
-        const int32_t above_one = (int32_t)((leading + (1u << 13)) >> 14) - (1 << 16); /* ..2**16 */
+        const int32_t above_one =
+            (int32_t)((leading + (1u << 13)) >> 14) - ((int32_t)1 << 16); /* ..2**16 */
         const int32_t inverse =
             interpolated(inverse_table, embact_nn_clamp(above_one - 32768, -32768, 32767));
         const int32_t right = 31 - zeros; /* 14..26 */
         for (int32_t i = 0; i < row_size; ++i) {
             const int32_t product = output[i] * inverse; /* -2**30..2**30 - 2**16 + 1 */
-            const int32_t share = (product + (1 << (right - 1))) >> right;
+            const int32_t share = (product + ((int32_t)1 << (right - 1))) >> right;
             output[i] = (int16_t)embact_nn_clamp(share, 0, INT16_MAX);
         }
         input += row_size;

@@ -14,9 +14,10 @@ int32_t embact_softmax_s8(const int8_t *input, int32_t num_rows, int32_t row_siz
         for (int32_t i = 0; i < row_size; ++i) {
             const uint32_t entry = embact_softmax_entry(table, table_size, largest - input[i]);
             const uint32_t product = embact_softmax_product(entry, inverse.scale);
-            /* From 2**32 on every quotient is below 1/2. */
-            const uint32_t share =
-                exponent > 31 ? 0 : (product + (1u << (exponent - 1))) >> exponent; /* 0..256 */
+            uint32_t share = 0; /* 0..256; from 2**32 on every quotient is below 1/2 */
+            if (exponent < 32) {
+                share = (product + ((uint32_t)1 << (exponent - 1))) >> exponent;
+            }
             output[i] = (int8_t)(share > 255 ? INT8_MAX : (int32_t)share + INT8_MIN);
         }
         input += row_size;

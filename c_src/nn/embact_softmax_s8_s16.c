@@ -14,7 +14,8 @@ int32_t embact_softmax_s8_s16(const int8_t *input, int32_t num_rows, int32_t row
         for (int32_t i = 0; i < row_size; ++i) {
             const uint32_t entry = embact_softmax_entry(table, table_size, largest - input[i]);
             const uint32_t product = embact_softmax_product(entry, inverse.scale);
-            const uint32_t share = (product + (1u << (exponent - 1))) >> exponent; /* 0..65536 */
+            const uint32_t share =
+                (product + ((uint32_t)1 << (exponent - 1))) >> exponent; /* 0..65536 */
             output[i] = (int16_t)(share > 65535 ? INT16_MAX : (int32_t)share + INT16_MIN);
         }
         input += row_size;

@@ -15,10 +15,10 @@ static int32_t exponential(int32_t x) {
     if (x == 0) {
         return INT32_MAX;
     }
-    const int32_t quarter = 1 << 24;
+    const int32_t quarter = (int32_t)1 << 24;
     const int32_t part = (x & (quarter - 1)) - quarter; /* -2**24..-1 */
     const int32_t rest = part - x;                      /* 0..2**31 - 2**24, of quarters */
-    const int32_t y = part * 32 + (1 << 28);            /* Q0.31, -2**28..2**28 - 32 */
+    const int32_t y = part * 32 + ((int32_t)1 << 28);   /* Q0.31, -2**28..2**28 - 32 */
     const int32_t square = embact_nn_doubling_high_mul(y, y);
     const int32_t cube = embact_nn_doubling_high_mul(square, y);
     const int32_t fourth = embact_nn_doubling_high_mul(square, square);
@@ -27,7 +27,7 @@ static int32_t exponential(int32_t x) {
         embact_nn_doubling_high_mul(embact_nn_divide_by_power_of_two(fourth, 2) + cube, third) +
             square,
         1);
-    const int32_t middle = 1895147668; /* exp(-1/8) */
+    const int32_t middle = 1895147668;                                         /* exp(-1/8) */
     int32_t result = middle + embact_nn_doubling_high_mul(middle, y + series); /* < 2**31 */
     for (int32_t bit = 0; bit < 7; ++bit) {
         if ((rest >> (24 + bit) & 1) != 0) {
@@ -46,9 +46,10 @@ int32_t embact_softmax_table_s8(int32_t mult, int32_t shift, int32_t diff_min, u
     }
     for (int32_t difference = 0; difference < 256; ++difference) {
         const int64_t shifted = (int64_t)difference * ((int64_t)1 << shift); /* 0..2**39 */
-        table[difference] = difference > last ? 0
-                                              : (uint32_t)exponential(embact_nn_doubling_high_mul(
-                                                    (int32_t)-shifted, mult));
+        table[difference] =
+            difference > last
+                ? 0
+                : (uint32_t)exponential(embact_nn_doubling_high_mul((int32_t)-shifted, mult));
     }
     return EMBACT_SUCCESS;
 }

@@ -15,7 +15,7 @@ PACKAGE = Path(embact.__file__).parent
 
 ROWS = [
     {"embact", "errors"},
-    {"sources", "files", "grid"},
+    {"sources", "files", "grid", "cores"},
     {"ir"},
     {"kernel"},
     {"truth"},
@@ -28,6 +28,7 @@ ROWS = [
     {"emit"},
     {"run"},
     {"nn"},
+    {"bench"},
     {"tflite"},
     {"jobs"},
     {"demo", "listing", "report", "sweep", "workers"},

@@ -3,7 +3,7 @@
  * that a header stands alone; headers of one ABI version may be included together.
  */
 #ifndef EMBACT_ABI_VERSION
-#define EMBACT_ABI_VERSION 2
+#define EMBACT_ABI_VERSION 3
 
 #include <stdint.h>
 
@@ -37,6 +37,6 @@ static inline int32_t EMBACT_shl(int32_t a, int32_t n)
 #define EMBACT_TABLE_SECTION
 #endif
 
-#elif EMBACT_ABI_VERSION != 2
+#elif EMBACT_ABI_VERSION != 3
 #error "Regenerate the embact headers: they come from versions of embact that do not mix"
 #endif

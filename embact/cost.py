@@ -1,93 +1,192 @@
-"""What a kernel costs on a core: estimated instructions for each element, and table bytes.
+"""What a kernel costs on a core: instructions for each element, measured or fitted.
 
-The estimate adds up one number for each operation; a choice costs its dearer arm. It orders kernels
-and is called an estimate wherever it is shown: it has not been measured. This module must not know
-families or activations.
+Kernels of a structure that was measured cost what was measured; others what a fit over their
+operations gives, whose residual is stated. Both come from the packaged ``costs.json``, which
+``tools/calibrate.py`` writes. This module must not know families, activations or emulators.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from embact.errors import unknown_name
+import msgspec
+
+from embact.cores import CORES, DEFAULT_CORE
+from embact.errors import EmbactError, unknown_name
 from embact.ir import Op
+from embact.sources import data_file
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from embact.ir import Node
     from embact.kernel import Kernel
 
-LOOP = 4
-"""Load, store, advance and branch, for each element."""
-
-_THUMB: dict[Op, int] = {
-    Op.INPUT: 0,
-    Op.CONST: 0,
-    Op.LOOKUP: 1,
-    Op.SELECT: 2,
-    Op.ADD: 1,
-    Op.SUB: 1,
-    Op.MUL: 1,
-    Op.MULH: 1,
-    Op.DIV: 1,
-    Op.SHL: 1,
-    Op.SHR: 1,
-    Op.AND: 1,
-    Op.MIN: 2,
-    Op.MAX: 2,
-    Op.SAT: 1,
-}
-"""Thumb-2: ldr with a register offset, cmp + conditional move, smull, ssat, and
-sdiv, which is one instruction but takes 2 to 12 cycles."""
-
-_THUMB_1 = _THUMB | {
-    Op.LOOKUP: 2,
-    Op.SELECT: 3,
-    Op.MULH: 17,
-    Op.DIV: 45,
-    Op.MIN: 3,
-    Op.MAX: 3,
-    Op.SAT: 6,
-}
-"""ARMv6-M: 32-bit products only, no ssat, branches instead of conditional moves, and division by a
-call of the compiler's library."""
-
-CORES: dict[str, dict[Op, int]] = {
-    "cortex-m0plus": _THUMB_1,
-    "cortex-m3": _THUMB,
-    "cortex-m4": _THUMB,
-    "cortex-m7": _THUMB,
-    "cortex-m33": _THUMB,
-    "cortex-m55": _THUMB,
-}
-"""Estimated instructions of each operation by core. Source: the operations that the ARMv6-M and
-ARMv7-M Architecture Reference Manuals offer; scalar code, also on cortex-m55."""
-
-DEFAULT_CORE = "cortex-m4"
+SCHEMA = 1
+FILE = "costs.json"
 
 
-def instructions(kernel: Kernel, core: str = DEFAULT_CORE) -> int:
-    """Return the estimated instructions for one element on the dearest path.
+@dataclass(frozen=True)
+class Structure:
+    """Instructions for each element of the kernels of one structure.
 
-    Nodes that only one arm of a choice uses are executed with that arm only, as the emitted C has
-    it; others always. Raises EmbactError for an unknown core.
+    structure: see ``structure_of``. of: the kernel that was measured, in words. instructions: in
+    the order of the file's cores.
+    """
+
+    structure: str
+    of: str
+    instructions: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Prices:
+    """A fit of one core: instructions = sum of price * how often, over ``features_of``.
+
+    rms, worst: relative difference to what was measured, of kernels that the fit did not see.
+    kernels: how many there were.
+    """
+
+    core: str
+    rms: float
+    worst: float
+    kernels: int
+    prices: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The packaged data file."""
+
+    schema: int
+    embact: str
+    compiler: str
+    emulator: str
+    cores: tuple[str, ...]
+    fitted: tuple[Prices, ...]
+    measured: tuple[Structure, ...]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Instructions for each element; measured, or fitted with a relative error (RMS)."""
+
+    instructions: float
+    measured: bool
+    rms: float
+
+    def __str__(self) -> str:
+        """Return the number and where it comes from: ``3.12 (measured)``."""
+        said = "measured" if self.measured else f"fitted, +-{self.rms:.0%}"
+        return f"{self.instructions:.2f} ({said})"
+
+
+def instructions(kernel: Kernel, core: str = DEFAULT_CORE) -> float:
+    """Return the instructions for one element, to two decimals; see ``cost``."""
+    return cost(kernel, core).instructions
+
+
+def cost(kernel: Kernel, core: str = DEFAULT_CORE) -> Cost:
+    """Return what a kernel costs on a core, measured if its structure was.
+
+    It is the mean over all inputs, with the loop. Raises EmbactError for an unknown core.
     """
     if core not in CORES:
         raise unknown_name("core", core, CORES)
-    prices = CORES[core]
+    measured, fitted = _by_core(core)
+    if (found := measured.get(structure_of(kernel))) is not None:
+        return Cost(found, measured=True, rms=0.0)
+    features = features_of(kernel, core)
+    total = sum(fitted.prices.get(name, 0.0) * count for name, count in features.items())
+    return Cost(round(total, 2), measured=False, rms=fitted.rms)
+
+
+def structure_of(kernel: Kernel) -> str:
+    """Return what the compiled loop depends on, hashed: operations, their operands, table widths.
+
+    Constants and the entries of tables are left out, the width that the values need is not: it
+    decides how many lanes there are. Kernels of one structure differ in a few instructions at most,
+    where a constant takes more than one.
+    """
+    number = {id(node): i for i, node in enumerate(kernel.nodes)}
+    steps = [
+        [
+            node.op.value,
+            [number[id(arg)] for arg in node.args],
+            node.value if node.op is Op.SAT else 0,
+            _table_of(node, kernel),
+        ]
+        for node in kernel.nodes
+    ]
+    text = json.dumps([kernel.input_bits, kernel.output_bits, lanes_of(kernel), steps])
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _table_of(node: Node, kernel: Kernel) -> list[int]:
+    """Return a table's width, and whether it has an entry for every input code."""
+    if node.table is None:
+        return []
+    return [node.table.bits, len(node.table.values) >> kernel.input_bits]
+
+
+def lanes_of(kernel: Kernel) -> int:
+    """Return the width that holds every value of a kernel: 8, 16 or 32 bits."""
+    ends = [end for node in kernel.nodes for end in kernel.range_of(node)]
+    bits = max(max(end, -end - 1).bit_length() + 1 for end in ends)
+    return 8 if bits <= 8 else 16 if bits <= 16 else 32
+
+
+def features_of(kernel: Kernel, core: str) -> dict[str, float]:
+    """Return how often each thing that has a price occurs, by name.
+
+    ``loop``: once. ``ADD``: on the way that is taken on average, each arm of a choice by half.
+    ``ADD all``: of all nodes, which is what code without branches executes. On a core with vectors
+    the width of the lanes is part of the name.
+    """
+    suffix = f" {lanes_of(kernel)}" if CORES[core].tier == "helium" else ""
     uses = Counter(id(arg) for node in kernel.nodes for arg in node.args)
-    path: dict[int, int] = {}  # of a node and of what it alone uses
-    shared = 0
-    for node in kernel.nodes:
-        path[id(node)] = prices[node.op] + _operands(node, path)
-        if uses[id(node)] > 1:
-            shared, path[id(node)] = shared + path[id(node)], 0
-    return LOOP + shared + path[id(kernel.expression)]
+    share: dict[int, float] = {}  # of the inputs that evaluate a node that one other alone uses
+    counts: dict[str, float] = {f"loop{suffix}": 1.0}
+    for node in reversed(kernel.nodes):
+        own = share.get(id(node), 1.0)
+        for place, arg in enumerate(node.args):
+            if uses[id(arg)] == 1:
+                share[id(arg)] = own / 2 if node.op is Op.SELECT and place >= 2 else own
+        if node.op not in (Op.INPUT, Op.CONST):
+            for name, count in ((node.op.value, own), (f"{node.op.value} all", 1.0)):
+                counts[name + suffix] = counts.get(name + suffix, 0.0) + count
+    return counts
 
 
-def _operands(node: Node, path: dict[int, int]) -> int:
-    costs = [path[id(arg)] for arg in node.args]
-    if node.op is Op.SELECT:
-        left, right, then, other = costs
-        return left + right + max(then, other)
-    return sum(costs)
+@lru_cache
+def _by_core(core: str) -> tuple[dict[str, float], Prices]:
+    """Return the measured structures of a core, and its fit."""
+    costs = packaged()
+    place = costs.cores.index(core)
+    measured = {one.structure: one.instructions[place] for one in costs.measured}
+    return measured, next(one for one in costs.fitted if one.core == core)
+
+
+@lru_cache
+def packaged() -> Costs:
+    """Return the packaged costs."""
+    return read(data_file(FILE))
+
+
+def read(path: Path) -> Costs:
+    """Return the costs of a file. Raises EmbactError if it is not one of this schema."""
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=Costs)
+    except msgspec.DecodeError as error:
+        raise EmbactError("not a file of costs", got=error, where=str(path)) from None
+    if found.schema != SCHEMA:
+        raise EmbactError("schema of costs", got=found.schema, allowed=str(SCHEMA), where=str(path))
+    missing = sorted(set(CORES) - ({*found.cores} & {one.core for one in found.fitted}))
+    if missing or any(len(one.instructions) != len(found.cores) for one in found.measured):
+        raise EmbactError("costs of a core are missing", got=", ".join(missing), where=str(path))
+    return found

@@ -178,7 +178,7 @@ class Row:
     max_error_codes_on_support: int | None = None
     max_error_lsb: float | None = None
     table_bytes: int | None = None
-    estimated_instructions: int | None = None
+    instructions: float | None = None
     digest: str | None = None
     error: str | None = None
 

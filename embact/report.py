@@ -79,7 +79,7 @@ def image_kind(path: Path) -> str:
 
 
 def front_image(rows: Sequence[Mapping[str, Any]], title: str, kind: str) -> bytes:
-    """Return an image of estimated instructions over table bytes, with a colour for each error."""
+    """Return an image of instructions over table bytes, with a colour for each error."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -95,7 +95,7 @@ def front_image(rows: Sequence[Mapping[str, Any]], title: str, kind: str) -> byt
         axes.annotate(row["family"], at, xytext=(4, 4), textcoords="offset points", fontsize=7)
     axes.set_xscale("symlog", linthresh=16)
     axes.set_xlim(left=-1)
-    axes.set(xlabel="table bytes", ylabel="estimated instructions for an element", title=title)
+    axes.set(xlabel="table bytes", ylabel="instructions for an element", title=title)
     axes.legend(title="largest error")
     image = io.BytesIO()
     figure.savefig(image, format=kind, dpi=150)

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from embact.fit.record import Fit, fit_json, fit_of_json
 from embact.fit.search import FAMILIES, candidates
 from embact.grid import Grid, QuantSpec, grid_of_range
 from embact.run.host import compile_header, observe
+from embact.run.on_core import check_on_core
 
 WIDTHS = ((8, 8), (16, 16), (8, 16), (16, 8))
 WHOLE = ((8, 8), (16, 16))
@@ -197,6 +199,31 @@ def batch_of(widths, folder):
         fits |= {key: fit_of_json(text) for key, text in stored.items()}
         seen |= np.load(folder / f"{part}.npz")
     return Batch(widths, fits, seen)
+
+
+CHUNK = {8: 120, 16: 60}
+"""Kernels of one header for a core, by the input's width."""
+
+
+def headers_of(batch):
+    """Return (header, kernels by name) of parts of a batch: every kernel that is unlike others."""
+    unlike = {one.kernel.digest: (key, one) for key, one in batch.fits.items()}
+    chosen, size = list(unlike.values()), CHUNK[batch.widths[0]]
+    parts = [dict(chosen[start : start + size]) for start in range(0, len(chosen), size)]
+    return [
+        (emit_header(part), {name: one.kernel for name, one in part.items()}) for part in parts
+    ]
+
+
+def differences(headers, core):
+    """Return in words where a core differs from definitions, by name, and how many were compared.
+
+    All of this machine's cores work at it.
+    """
+    with ThreadPoolExecutor(PARTS) as pool:
+        found = list(pool.map(lambda part: check_on_core(*part, core), headers))
+    compared = sum(len(kernels) for _, kernels in headers)
+    return {name: words for part in found for name, words in part.items()}, compared
 
 
 if __name__ == "__main__":

@@ -23,6 +23,11 @@ def pytest_addoption(parser):
         action="store_true",
         help="rewrite tests/golden from what the generator emits now, to be reviewed as a diff",
     )
+    parser.addoption(
+        "--require-emulators",
+        action="store_true",
+        help="fail, not skip, where a compiler for a core or its emulator is missing",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,6 +69,28 @@ def compilers():
     if os.environ.get("CC"):
         found["$CC"] = tuple(shlex.split(os.environ["CC"]))
     return found | {"zig": (sys.executable, "-m", "ziglang", "cc")}
+
+
+@pytest.fixture(scope="session")
+def tools_for(request):
+    """The compiler and the emulator for a core, or a skip that says which is missing.
+
+    A failure with --require-emulators. Kinds choose others than the first that are at hand.
+    """
+
+    def tools(core, compiler=None, emulator=None):
+        from embact.run.cross import cross_compiler
+        from embact.run.emulator import emulator as emulator_of
+        from embact.run.toolchain import ToolMissing
+
+        try:
+            return cross_compiler(core, compiler), emulator_of(core, emulator)
+        except ToolMissing as missing:
+            if request.config.getoption("--require-emulators"):
+                pytest.fail(str(missing))
+            pytest.skip(str(missing))
+
+    return tools
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 from embact.activations import CATALOGUE
 from embact.certify import also_checked, ideal
 from embact.conventions import output_grid
+from embact.cores import CORES
 from embact.fit.problem import Limits
 from embact.fit.search import FAMILIES, candidates
 from embact.fit.takes import TAKES, takes
@@ -194,6 +195,30 @@ def test_compiled_c_is_the_definition_on_every_input(batch):
         assert np.array_equal(batch.seen[key], one.kernel.outputs), key
         proved = also_checked(one.certificate, one.kernel, batch.seen[key], PLACE)
         assert proved.checked_on == ("definition", PLACE)
+
+
+@pytest.fixture(scope="module")
+def headers(batch):
+    return conformance.headers_of(batch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", CORES)
+def test_every_core_computes_the_definition_on_every_input(core, headers):
+    wrong, compared = conformance.differences(headers, CORES[core])
+    assert wrong == {}
+    assert compared > 500
+
+
+@pytest.mark.slow
+def test_a_core_that_differs_would_be_noticed(batch, headers):
+    (header, kernels), *_ = headers
+    names = [name for name, kernel in kernels.items() if len(set(kernel.outputs.tolist())) > 9]
+    one, other = names[0], names[-1]
+    swapped = [(header, {one: kernels[other], other: kernels[one]})]
+    wrong, compared = conformance.differences(swapped, CORES["cortex-m4"])
+    assert set(wrong) == {one, other}
+    assert compared == 2
 
 
 def test_the_kinds_of_quantisation_are_what_they_are_called(batch):

@@ -6,6 +6,8 @@ usage: python3 tools/dev.py COMMAND [ARGUMENTS]
   demo [ARGUMENTS]        run `embact demo ARGUMENTS`
   test                    run ruff, mypy, and pytest with coverage, without tests marked slow
   test --slow             the same with them
+  test --require-emulators
+                          either, and a missing compiler for Arm or emulator is a failure
   test ARGUMENTS          run only pytest with coverage, and with these arguments
   lint                    run ruff and mypy
   install [--extras A,B]  only install, with these extras of pyproject.toml
@@ -41,6 +43,7 @@ OLDEST_PYTHON = (3, 10)
 CONSTRAINTS = "tools/constraints.txt"
 COMPILERS = ("cc", "gcc", "clang")
 SLOW = "--slow"
+REQUIRE = "--require-emulators"
 # -c does not reach pip's isolated build of embact itself. These do, the second from pip 25.3 on.
 # The path stays relative because pip splits the variables at spaces.
 PIP_ENVIRONMENT = {"PIP_CONSTRAINT": CONSTRAINTS, "PIP_BUILD_CONSTRAINT": CONSTRAINTS}
@@ -114,9 +117,10 @@ def demo(project: Project, arguments: Sequence[str]) -> int:
 def test(project: Project, arguments: Sequence[str]) -> int:
     """Run every check, or only pytest when there are arguments for it."""
     prepare(project, ["test"])
-    if arguments and arguments != [SLOW]:
+    if not set(arguments) <= {SLOW, REQUIRE}:
         return run_steps({"pytest": pytest_command(project, arguments)}, project.root)
-    chosen = [] if arguments else ["-m", "not slow"]
+    chosen = [] if SLOW in arguments else ["-m", "not slow"]
+    chosen += [REQUIRE] if REQUIRE in arguments else []
     checks = {**lint_commands(project), "pytest": pytest_command(project, chosen)}
     return run_steps(checks, project.root)
 

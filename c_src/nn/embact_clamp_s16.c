@@ -1,5 +1,5 @@
 #include "embact_nn.h"
-#include "embact_nn_arithmetic.h"
+#include "embact_loop_clamp_s16.h"
 
 int32_t embact_clamp_s16(const int16_t *input, int16_t *output, int32_t activation_min,
                          int32_t activation_max, int32_t size) {
@@ -7,8 +7,6 @@ int32_t embact_clamp_s16(const int16_t *input, int16_t *output, int32_t activati
         activation_max > INT16_MAX || activation_min > activation_max) {
         return EMBACT_ARG_ERROR;
     }
-    for (int32_t i = 0; i < size; ++i) {
-        output[i] = (int16_t)embact_nn_clamp(input[i], activation_min, activation_max);
-    }
+    embact_loop_clamp_s16(input, output, activation_min, activation_max, size);
     return EMBACT_SUCCESS;
 }

@@ -1,5 +1,5 @@
 #include "embact_nn.h"
-#include "embact_nn_arithmetic.h"
+#include "embact_loop_clamp_s8.h"
 
 int32_t embact_clamp_s8(const int8_t *input, int8_t *output, int32_t activation_min,
                         int32_t activation_max, int32_t size) {
@@ -7,8 +7,6 @@ int32_t embact_clamp_s8(const int8_t *input, int8_t *output, int32_t activation_
         activation_max > INT8_MAX || activation_min > activation_max) {
         return EMBACT_ARG_ERROR;
     }
-    for (int32_t i = 0; i < size; ++i) {
-        output[i] = (int8_t)embact_nn_clamp(input[i], activation_min, activation_max);
-    }
+    embact_loop_clamp_s8(input, output, activation_min, activation_max, size);
     return EMBACT_SUCCESS;
 }

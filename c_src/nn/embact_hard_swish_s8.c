@@ -1,5 +1,7 @@
+#include "embact_loop_lut_s8.h"
 #include "embact_nn.h"
 #include "embact_nn_arithmetic.h"
+#include "embact_nn_table.h"
 
 /* TFLM reckons in int16; here the same values are in int32, and each is limited as int16 would be.
  */
@@ -23,6 +25,39 @@ static int32_t divide_by_power_of_two(int32_t value, int32_t exponent) {
     return embact_nn_divide_by_power_of_two(value, exponent);
 }
 
+typedef struct {
+    int32_t input_offset;
+    int32_t output_offset;
+    int32_t output_multiplier;
+    int32_t output_shift;
+    int32_t gate_multiplier;
+    int32_t gate_shift;
+} embact_hard_swish;
+
+/** Apply hard-swish to each element by itself. */
+static void hard_swish(const int8_t *input, int8_t *output, const embact_hard_swish *how,
+                       int32_t size) {
+    const embact_hard_swish given = *how;
+    /* what a shift by 15 does not saturate is 0 */
+    const int32_t left = given.gate_shift <= 0   ? 0
+                         : given.gate_shift > 16 ? 15
+                                                 : given.gate_shift - 1; /* 0..15 */
+    for (int32_t i = 0; i < size; ++i) {
+        const int32_t fine = (input[i] + given.input_offset) * 128;    /* -32640..32640 */
+        const int32_t value = high_mul(fine, given.output_multiplier); /* -32639..32639 */
+        int32_t gate = high_mul(saturate(fine * ((int32_t)1 << left)), given.gate_multiplier);
+        if (given.gate_shift > 0) {
+            gate = saturate(gate * 2);
+        } else {
+            gate = divide_by_power_of_two(gate, -given.gate_shift);
+        }
+        const int32_t share = (gate + 32768) >> 1;     /* 0..32767 */
+        const int32_t product = share * value / 32768; /* -32639..32639 */
+        const int32_t result = divide_by_power_of_two(product, -given.output_shift);
+        output[i] = (int8_t)embact_nn_code(result, given.output_offset, INT8_MIN, INT8_MAX);
+    }
+}
+
 int32_t embact_hard_swish_s8(const int8_t *input, int32_t input_offset, int8_t *output,
                              int32_t output_offset, int32_t output_multiplier, int32_t output_shift,
                              int32_t gate_multiplier, int32_t gate_shift, int32_t size) {
@@ -32,21 +67,15 @@ int32_t embact_hard_swish_s8(const int8_t *input, int32_t input_offset, int8_t *
         gate_multiplier < 0 || gate_multiplier > INT16_MAX || gate_shift < -31 || gate_shift > 31) {
         return EMBACT_ARG_ERROR;
     }
-    /* what a shift by 15 does not saturate is 0 */
-    const int32_t left = gate_shift <= 0 ? 0 : gate_shift > 16 ? 15 : gate_shift - 1; /* 0..15 */
-    for (int32_t i = 0; i < size; ++i) {
-        const int32_t fine = (input[i] + input_offset) * 128;    /* -32640..32640 */
-        const int32_t value = high_mul(fine, output_multiplier); /* -32639..32639 */
-        int32_t gate = high_mul(saturate(fine * ((int32_t)1 << left)), gate_multiplier);
-        if (gate_shift > 0) {
-            gate = saturate(gate * 2);
-        } else {
-            gate = divide_by_power_of_two(gate, -gate_shift);
-        }
-        const int32_t share = (gate + 32768) >> 1;     /* 0..32767 */
-        const int32_t product = share * value / 32768; /* -32639..32639 */
-        const int32_t result = divide_by_power_of_two(product, -output_shift);
-        output[i] = (int8_t)embact_nn_code(result, output_offset, INT8_MIN, INT8_MAX);
+    const embact_hard_swish how = {input_offset, output_offset,   output_multiplier,
+                                   output_shift, gate_multiplier, gate_shift};
+    if (size < EMBACT_NN_TABLE_SIZE) {
+        hard_swish(input, output, &how, size);
+    } else {
+        int8_t table[256];
+        embact_nn_codes_s8(table);
+        hard_swish(table, table, &how, 256);
+        embact_loop_lut_s8(input, table, output, size);
     }
     return EMBACT_SUCCESS;
 }

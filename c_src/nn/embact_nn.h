@@ -261,13 +261,13 @@ int32_t embact_hard_swish_s16(const int16_t *input, int32_t input_offset, int16_
                               int32_t size);
 
 /**
- * Look up: output = table[input + 128].
+ * Look up: output = table[input as an unsigned number of 8 bits].
  *
- * Any activation from int8 to int8. The table is in ascending order of codes: its first entry is
- * for -128. (TFLM's own tables begin with the entry for 0; theirs for -128 is in the middle.)
+ * Any activation from int8 to int8. The table has the results for the codes 0..127, then those for
+ * -128..-1, as TFLM's own tables do.
  *
  * @param input                size codes
- * @param table                256 codes
+ * @param table                256 codes, which output must not overlap
  * @param output               size codes; may be the same address as input
  * @param size                 number of elements, > 0
  * @return EMBACT_SUCCESS or EMBACT_ARG_ERROR

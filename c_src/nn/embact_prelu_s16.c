@@ -1,5 +1,7 @@
 #include "embact_nn.h"
 #include "embact_nn_arithmetic.h"
+#include "embact_nn_lanes_s16.h"
+#include "embact_nn_scale.h"
 
 int32_t embact_prelu_s16(const int16_t *input, int32_t input_offset, const int8_t *alpha,
                          int32_t alpha_offset, int32_t alpha_stride, int16_t *output,
@@ -12,6 +14,35 @@ int32_t embact_prelu_s16(const int16_t *input, int32_t input_offset, const int8_
         !embact_nn_is_factor(multiplier_identity, shift_identity) ||
         !embact_nn_is_factor(multiplier_alpha, shift_alpha)) {
         return EMBACT_ARG_ERROR;
+    }
+    embact_nn_scale identity = {0, 0, 0, 0, 0}, scale = {0, 0, 0, 0, 0};
+    if (embact_nn_scale_prepare(multiplier_identity, shift_identity, 16, &identity) &&
+        embact_nn_scale_prepare(multiplier_alpha, shift_alpha, 24, &scale)) {
+        const int32_t row = channels == 1 ? pixels : channels;
+        const int32_t rows = channels == 1 ? 1 : pixels;
+        const int32_t stride = channels == 1 ? 0 : alpha_stride;
+        for (int32_t pixel = 0; pixel < rows; ++pixel) {
+#if EMBACT_TIER == EMBACT_TIER_HELIUM
+            if (stride == 1) {
+                const embact_nn_lanes how = {input_offset, output_offset, &identity,
+                                             &scale,       INT16_MIN,     INT16_MAX};
+                embact_nn_lanes_sloped_s16(input, alpha, alpha_offset, output, &how, row);
+                input += row;
+                output += row;
+                continue;
+            }
+#endif
+            for (int32_t i = 0; i < row; ++i) {
+                const int32_t value = input[i] + input_offset;           /* -65535..65535 */
+                const int32_t factor = alpha[i * stride] + alpha_offset; /* -255..255 */
+                const int32_t scaled = value >= 0 ? embact_nn_scale_above(value, &identity)
+                                                  : embact_nn_scale_any(value * factor, &scale);
+                output[i] = embact_nn_code_s16(scaled, output_offset);
+            }
+            input += row;
+            output += row;
+        }
+        return EMBACT_SUCCESS;
     }
     for (int32_t pixel = 0; pixel < pixels; ++pixel) {
         const int8_t *slope = alpha;

@@ -1,3 +1,4 @@
+#include "embact_loop_max_s16.h"
 #include "embact_softmax_arithmetic.h"
 
 /**
@@ -5,16 +6,17 @@
  *
  * The coarse entry is at most 2**51, the fine one at most 2**31; so is each half of the product.
  */
-static uint64_t exponential(const uint64_t *coarse, int32_t coarse_size, const uint32_t *fine,
+static inline uint64_t exponential(const uint64_t *coarse, int32_t coarse_size, const uint32_t *fine,
                             int32_t difference) {
     const int32_t index = difference >> 8; /* 0..255 */
     if (index >= coarse_size) {
         return 0;
     }
-    const uint64_t high = coarse[index] >> 32;        /* 0..2**19 */
-    const uint64_t low = coarse[index] & 0xFFFFFFFFu; /* 0..2**32 - 1 */
-    const uint32_t factor = fine[difference & 255];   /* 0..2**31 */
-    return high * factor * 2 + (low * factor >> 31);
+    const uint64_t twice = coarse[index] * 2; /* 0..2**52, so that the product ends at 2**32 */
+    const uint32_t high = (uint32_t)(twice >> 32);
+    const uint32_t low = (uint32_t)(twice & 0xFFFFFFFFu);
+    const uint32_t factor = fine[difference & 255]; /* 0..2**31 */
+    return embact_softmax_wide(high, factor) + (embact_softmax_wide(low, factor) >> 32);
 }
 
 int32_t embact_softmax_exact_s16(const int16_t *input, int32_t num_rows, int32_t row_size,
@@ -26,7 +28,7 @@ int32_t embact_softmax_exact_s16(const int16_t *input, int32_t num_rows, int32_t
         return EMBACT_ARG_ERROR;
     }
     for (int32_t row = 0; row < num_rows; ++row) {
-        const int32_t largest = embact_softmax_max_s16(input, row_size); /* -32768..32767 */
+        const int32_t largest = embact_loop_max_s16(input, row_size); /* -32768..32767 */
         uint64_t sum = 0;                                                /* Q12.51, <= 2**63 */
         for (int32_t i = 0; i < row_size; ++i) {
             sum += exponential(coarse, coarse_size, fine, largest - input[i]);

@@ -14,6 +14,8 @@ import typer
 
 from embact import __version__
 from embact.cli import (
+    bench,
+    board,
     evaluating,
     exploring,
     fitting,
@@ -66,6 +68,8 @@ headers.register(app)
 gates.register(app)
 glu.register(app)
 library.register(app)
+bench.register(app)
+board.register(app)
 prelu.register(app)
 softmax.register(app)
 sweeping.register(app)

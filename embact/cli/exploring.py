@@ -72,7 +72,7 @@ def explore(
     csv: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write the table.")] = None,
     json: Json = False,
 ) -> None:
-    """Show the kernels that no other beats in error, table bytes and estimated instructions.
+    """Show the kernels that no other beats in error, table bytes and instructions.
 
     Example: `embact explore tanh --range -4:4 --max-error 4`
     """
@@ -112,7 +112,7 @@ def explore(
     show.say(f"{wanted.name}: {wanted.formula}, {show.spec_text(spec)}, on {core}\n")
     show.table(
         (
-            *("max_error_codes", "max_error_lsb", "table bytes", "est. instructions"),
+            *("max_error_codes", "max_error_lsb", "table bytes", "instructions"),
             *("family", "chosen"),
         ),
         [

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def show_fit(found: Fit, reason: str) -> None:
     """Print what was found, why it was taken and what is proved of it."""
     from embact.certify import stated
-    from embact.cost import instructions
+    from embact.cost import cost
 
     proved, histogram = found.certificate, found.problem.histogram
     core = found.problem.options.core
@@ -34,7 +34,7 @@ def show_fit(found: Fit, reason: str) -> None:
         ("mean_error_lsb", mean),
         ("not correctly rounded", f"{proved.not_correctly_rounded} of {proved.points} inputs"),
         ("worst input", proved.worst_input),
-        ("estimated instructions", f"{instructions(found.kernel, core)} for an element on {core}"),
+        ("instructions", f"{cost(found.kernel, core)} for an element on {core}"),
         ("table bytes", found.kernel.table_bytes),
         ("digest", found.kernel.digest),
     ]

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from embact.catalogue.variants import Variant
     from embact.listing import Listed, Loop
 
+CORES = "cores"
+"""Instead of names: the processor cores."""
+
 WIDE = 150
 """Columns from which the table has one column for each fact."""
 
@@ -37,11 +40,18 @@ def list_activations(
 ) -> None:
     """List the activations: formulas, parameters, families, and what TFLite and TFLM have of them.
 
-    Example: `embact list`, `embact list gelu swish`
+    `embact list cores` lists the processor cores that kernels are measured on.
+
+    Example: `embact list`, `embact list gelu swish`, `embact list cores`
     """
     chosen = [name for name, on in _named(variants, markdown, json) if on]
     if len(chosen) > 1:
         raise EmbactError("options that do not go together", got=" ".join(chosen))
+    if names == [CORES]:
+        if variants or markdown:
+            raise EmbactError(chosen[0], got=CORES, allowed="without cores")
+        _show_cores(json=json)
+        return
     if names and (variants or markdown):
         raise EmbactError(chosen[0], got=" ".join(names), allowed="without names")
     if json:
@@ -56,6 +66,47 @@ def list_activations(
         _show_variants()
     else:
         _show_tables()
+
+
+def _show_cores(*, json: bool) -> None:
+    """Print the cores: what each has, what compiles and emulates for it here, and its costs."""
+    from embact.bench.available import cores
+    from embact.cost import packaged
+
+    found, costs = cores(), packaged()
+    fitted = {one.core: one for one in costs.fitted}
+    if json:
+        from dataclasses import asdict
+
+        entries = [
+            asdict(one)
+            | {
+                "costs": {
+                    "structures_measured": len(costs.measured),
+                    "fit_rms": fitted[one.name].rms,
+                    "fit_worst": fitted[one.name].worst,
+                }
+            }
+            for one in found
+        ]
+        show.as_json({"cores": entries, "costs_of": f"{costs.compiler}, {costs.emulator}"})
+        return
+    for number, one in enumerate(found):
+        if number:
+            show.say()
+        prices = fitted[one.name]
+        residual = f"+-{prices.rms:.0%} RMS, {prices.worst:.0%} at worst"
+        show.sheet(
+            [
+                ("core", one.name),
+                ("architecture", f"{one.architecture}, tier {one.tier}"),
+                ("has", one.has),
+                ("compilers here", ", ".join(one.compilers) or "none"),
+                ("emulators here", ", ".join(one.emulators) or "none"),
+                ("costs", f"{len(costs.measured)} structures measured; others fitted, {residual}"),
+            ]
+        )
+    show.say(f"\ncosts of {costs.compiler}, {costs.emulator}; measure: embact bench --core CORE")
 
 
 def _named(variants: bool, markdown: bool, json: bool) -> list[tuple[str, bool]]:

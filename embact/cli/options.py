@@ -12,6 +12,7 @@ from embact.errors import EmbactError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    import embact.cores
     from embact.activations import Activation
     from embact.certify import Histogram
     from embact.grid import Grid, QuantSpec
@@ -66,7 +67,13 @@ Objective = Annotated[
     ),
 ]
 Core = Annotated[
-    str, typer.Option(metavar="CORE", help="Whose instructions are estimated, as cortex-m0plus.")
+    str, typer.Option(metavar="CORE", help="Whose instructions count, as cortex-m0plus.")
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CORE", help="Write what compilers for this core read; default: for every compiler."
+    ),
 ]
 MaxError = Annotated[
     int | None,
@@ -159,6 +166,13 @@ def fill_in(values: dict[str, Any], family: str, input_bits: int) -> dict[str, A
         filled["objective"] = "error"
     least = "segments" in filled or filled.get("objective") == "error"
     return {"max_error": ANY_ERROR if least else 1, **filled}
+
+
+def read_target(name: str | None) -> embact.cores.Core | None:
+    """Return the core that ``--target`` names, or None."""
+    from embact.cores import core
+
+    return None if name is None else core(name)
 
 
 def number(text: str, what: str) -> float:

@@ -122,14 +122,14 @@ def _progress(total: int) -> Iterator[Callable[[Row, bool], None]]:
 
 def _show_rows(rows: list[Row], out: Path) -> None:
     show.table(
-        ("job", "family", "error codes", "table bytes", "est. instructions", "file"),
+        ("job", "family", "error codes", "table bytes", "instructions", "file"),
         [
             (
                 row.job.title,
                 row.family or "none",
                 _error(row),
                 "-" if row.table_bytes is None else row.table_bytes,
-                "-" if row.estimated_instructions is None else row.estimated_instructions,
+                "-" if row.instructions is None else row.instructions,
                 row.file,
             )
             for row in rows

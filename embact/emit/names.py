@@ -30,10 +30,10 @@ HEADERS = _words(
 )
 """The headers of C99, C11 and C23 without ``.h``, and those that C libraries include in them."""
 
-OWN_HEADERS = _words(
-    "embact embact_kernels embact_nn embact_nn_arithmetic embact_softmax_arithmetic"
+OWN_HEADERS = re.compile(
+    r"embact(_kernels|_nn|_nn_\w+|_softmax_arithmetic|_tiers|_loop_\w+|_bare\w*)?"
 )
-"""The headers of embact without ``.h``."""
+"""The headers of embact without ``.h``, and the functions and types that its loops define."""
 
 MATH = _words(
     """
@@ -99,7 +99,7 @@ def check_function_name(name: str) -> None:
         raise EmbactError(
             "name of a function", got=f"{name!r}, a name of C's standard library or of compilers"
         )
-    if name in OWN_HEADERS:
+    if OWN_HEADERS.fullmatch(name):
         raise EmbactError("name of a function", got=f"{name!r}, a header of embact")
 
 

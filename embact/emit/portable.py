@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from embact.ir import INT32_MIN, Node, Op
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from embact.kernel import Kernel
 
@@ -79,7 +79,7 @@ REPEATS = {Op.MIN, Op.MAX, Op.SAT}
 """Operations whose spelling repeats operands, which therefore must be locals."""
 
 
-def body(kernel: Kernel, table_names: dict[str, str], indent: str) -> list[str]:
+def body(kernel: Kernel, table_names: Mapping[str, str], indent: str) -> list[str]:
     """Return the C statements that compute a kernel's result ``y`` from ``x``, one local per line.
 
     table_names: the emitted name of each of the kernel's tables. Each local is assigned once and
@@ -193,14 +193,15 @@ def _depths(text: str) -> list[int]:
     return depths
 
 
-def function(kernel: Kernel, name: str, table_names: dict[str, str]) -> str:
-    """Return the C function of a kernel: ``void name(const intN_t *, intM_t *, int32_t)``."""
+def signature(kernel: Kernel, name: str) -> str:
+    """Return ``static inline void name(const intN_t *input, intM_t *output, int32_t size)``."""
     types = f"const int{kernel.input_bits}_t *input, int{kernel.output_bits}_t *output"
-    lines = [
-        f"static inline void {name}({types}, int32_t size)",
-        "{",
-        "    for (int32_t i = 0; i < size; ++i) {",
-    ]
+    return f"static inline void {name}({types}, int32_t size)"
+
+
+def loop(kernel: Kernel, table_names: Mapping[str, str]) -> list[str]:
+    """Return the C statements that compute every element of the output."""
+    lines = ["    for (int32_t i = 0; i < size; ++i) {"]
     low, high = -(1 << (kernel.input_bits - 1)), (1 << (kernel.input_bits - 1)) - 1
     if any(node.op is Op.INPUT for node in kernel.nodes):
         lines.append(f"        const int32_t x = input[i]; /* {low}..{high} */")
@@ -209,5 +210,10 @@ def function(kernel: Kernel, name: str, table_names: dict[str, str]) -> str:
     statements = body(kernel, table_names, "        ")
     if kernel.expression.op is Op.INPUT:
         statements = ["        const int32_t y = x;"]
-    lines += [*statements, f"        output[i] = (int{kernel.output_bits}_t)y;", "    }", "}"]
+    return [*lines, *statements, f"        output[i] = (int{kernel.output_bits}_t)y;", "    }"]
+
+
+def function(kernel: Kernel, name: str, table_names: Mapping[str, str]) -> str:
+    """Return the C function of a kernel: ``void name(const intN_t *, intM_t *, int32_t)``."""
+    lines = [signature(kernel, name), "{", *loop(kernel, table_names), "}"]
     return "\n".join(lines) + "\n"

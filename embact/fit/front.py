@@ -1,4 +1,4 @@
-"""Front: the kernels that no other beats in error, table bytes and estimated instructions.
+"""Front: the kernels that no other beats in error, table bytes and instructions.
 
 This module must not know how a family works, or any core's instruction counts.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def front(problem: Problem, family: str = AUTO) -> list[Fit]:
-    """Return the kernels that no other beats in error, table bytes and estimated instructions.
+    """Return the kernels that no other beats in error, table bytes and instructions.
 
     The budgets 0, 1, 2, .. up to the limit are tried; errors are compared in whole codes. Sorted by
     error, then by instructions. Every kernel is within the limits.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from embact.certify import check_width, ideal
-from embact.cost import CORES, DEFAULT_CORE
+from embact.cores import CORES, DEFAULT_CORE
 from embact.errors import EmbactError, unknown_name
 from embact.fit.line import FREE, Intervals, Segment, intervals
 
@@ -64,8 +64,8 @@ class Options:
     fold: whether the symmetry of the activation halves the domain.
     lookup: how ``pwl`` finds a segment: by comparing breakpoints or by an index table.
     clamp: what limits the result: the code range, or the narrowest that the budget allows.
-    objective: which kernel is the best: of the fewest estimated instructions on ``core``, of the
-    fewest table bytes, of the least error, or of the fewest segments.
+    objective: which kernel is the best: of the fewest instructions on ``core``, of the fewest
+    table bytes, of the least error, or of the fewest segments.
     Raises EmbactError for values outside these.
     """
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from embact.activations import CATALOGUE
 from embact.certify import certify
-from embact.cost import instructions
+from embact.cost import cost, instructions
 from embact.errors import EmbactError, unknown_name
 from embact.fit.affine import affine
 from embact.fit.classics import CLASSICS
@@ -217,8 +217,8 @@ def ladder(most: int) -> list[int]:
     return [*(budget for budget in budgets if budget < most), most]
 
 
-def coordinates(one: Fit) -> tuple[int, int, int]:
-    """Return a fit's error in codes, estimated instructions and table bytes."""
+def coordinates(one: Fit) -> tuple[int, float, int]:
+    """Return a fit's error in codes, instructions for an element and table bytes."""
     limits, proved = one.limits, one.certificate
     codes = proved.max_error_codes_on_support if limits.on_support else proved.max_error_codes
     return codes, instructions(one.kernel, one.problem.options.core), one.kernel.table_bytes
@@ -249,7 +249,7 @@ def _price(one: Fit) -> tuple[float, ...]:
 
 
 COUNTED = {
-    "instructions": "fewest estimated instructions on {core}",
+    "instructions": "fewest instructions on {core}",
     "bytes": "fewest table bytes",
     "error": "least error",
     "segments": "fewest segments",
@@ -263,6 +263,8 @@ def _reason(best: Fit, meeting: list[Fit]) -> str:
 
     def value(one: Fit) -> str:
         first = _price(one)[0]
+        if options.objective == "instructions":
+            return str(cost(one.kernel, options.core))
         if options.objective != "error":
             return f"{first:.0f}"
         return f"{first:.4g}" if options.minimize == "mse" else f"{first:.4g} lsb"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from embact import __version__
 from embact.emit.names import check_function_name
 from embact.errors import EmbactError
-from embact.nn.library import FUNCTIONS, LIBRARY, library_files
+from embact.nn.library import FUNCTIONS, library_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def check_layer_name(name: str) -> None:
     """Raise EmbactError for a name of a function that C or the library does not leave free."""
     check_function_name(name)
-    if name in FUNCTIONS or f"{name}.h" in LIBRARY:
+    if name in FUNCTIONS or f"{name}.h" in library_files():
         raise EmbactError("name of a function", got=repr(name), allowed="not one of the library's")
 
 

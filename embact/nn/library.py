@@ -8,20 +8,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from embact.errors import unknown_name
-from embact.sources import c_source
+from embact.emit.prune import prune
+from embact.errors import EmbactError, unknown_name
+from embact.sources import c_source, find_c_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from embact.cores import Core
+
 HEADER = "embact_nn.h"
 """What users include."""
-
-SHARED = (HEADER, "embact_nn_arithmetic.h")
-"""The headers that every function is compiled with."""
-
-SOFTMAX_HEADER = "embact_softmax_arithmetic.h"
-"""What the functions of softmax and log_softmax share besides."""
 
 FUNCTIONS = (
     "embact_clamp_s8",
@@ -50,22 +47,43 @@ FUNCTIONS = (
 )
 """The public functions; each is alone in a ``.c`` file of its name."""
 
-LIBRARY = (*SHARED, SOFTMAX_HEADER, *(f"{function}.c" for function in FUNCTIONS))
-"""Every file of the library; they lie in ``c_src/nn``."""
+FOLDERS = ("nn", "loops", ".")
+"""Folders of ``c_src`` where the library's files lie; what is written lies in one."""
+
+INCLUDE = re.compile(r'^#include "(\w+\.h)"$', re.MULTILINE)
 
 
-def library_files(functions: Iterable[str] = FUNCTIONS) -> dict[str, str]:
-    """Return the texts, by file name, of the shared headers and of the functions' files.
+def library_files(
+    functions: Iterable[str] = FUNCTIONS, target: Core | None = None
+) -> dict[str, str]:
+    """Return the texts, by file name, of the functions' files and of the headers that they include.
 
-    Raises EmbactError for a function that the library does not have.
+    The headers come first. All texts are for every compiler, or, where a target is given, what
+    compilers for this core read of them. Raises EmbactError for a function that the library does
+    not have.
     """
     wanted = dict.fromkeys(functions)
     for function in wanted:
         if function not in FUNCTIONS:
             raise unknown_name("function of the library", function, FUNCTIONS)
-    softmax = (SOFTMAX_HEADER,) if any("softmax" in function for function in wanted) else ()
-    names = (*SHARED, *softmax, *(f"{function}.c" for function in wanted))
-    return {name: c_source(f"nn/{name}") for name in names}
+    sources = {f"{function}.c": _file(f"{function}.c") for function in wanted}
+    headers = {HEADER: _file(HEADER)}
+    pending = [*headers.values(), *sources.values()]
+    while pending:
+        for name in INCLUDE.findall(pending.pop(0)):
+            if name not in headers:
+                headers[name] = _file(name)
+                pending.append(headers[name])
+    files = headers | sources
+    return files if target is None else {name: prune(text, target) for name, text in files.items()}
+
+
+def _file(name: str) -> str:
+    """Return the text of one of the library's files."""
+    for folder in FOLDERS:
+        if (text := find_c_source(f"{folder}/{name}")) is not None:
+            return text
+    raise EmbactError("file of the library", got=name, allowed=f"one in {', '.join(FOLDERS)}")
 
 
 def declarations(functions: Iterable[str] = FUNCTIONS) -> str:

@@ -33,6 +33,10 @@ STRICT = (
 """What every C file of ours compiles with, without a warning."""
 
 
+class ToolMissing(EmbactError):  # noqa: N818 - nobody's mistake
+    """A compiler or an emulator that is not installed, without which something may be skipped."""
+
+
 @dataclass(frozen=True)
 class Compiler:
     """command: the words to run. version: what it prints of itself, part of every cache key."""

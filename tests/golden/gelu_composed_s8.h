@@ -8,7 +8,7 @@
  * that a header stands alone; headers of one ABI version may be included together.
  */
 #ifndef EMBACT_ABI_VERSION
-#define EMBACT_ABI_VERSION 2
+#define EMBACT_ABI_VERSION 3
 
 #include <stdint.h>
 
@@ -42,9 +42,46 @@ static inline int32_t EMBACT_shl(int32_t a, int32_t n)
 #define EMBACT_TABLE_SECTION
 #endif
 
-#elif EMBACT_ABI_VERSION != 2
+#elif EMBACT_ABI_VERSION != 3
 #error "Regenerate the embact headers: they come from versions of embact that do not mix"
 #endif
+
+/*
+ * Which level of code a compiler gets: the highest that its target has, by the macros of Arm's C
+ * Language Extensions. Define EMBACT_TIER before including to choose a lower one, e.g. as
+ * EMBACT_TIER_PORTABLE, and EMBACT_COMPACT for loops that are not unrolled (-Os implies it).
+ */
+#ifndef EMBACT_TIER_PORTABLE
+
+#define EMBACT_TIER_PORTABLE 0 /* C99 */
+#define EMBACT_TIER_THUMB1 1   /* ARMv6-M, ARMv8-M Baseline */
+#define EMBACT_TIER_THUMB2 2   /* ARMv7-M: saturation, 64-bit products, unaligned access */
+#define EMBACT_TIER_DSP 3      /* and SIMD within 32 bits */
+#define EMBACT_TIER_HELIUM 4   /* and vectors of 128 bits */
+
+#ifndef EMBACT_TIER
+#if !defined(__GNUC__) || !defined(__ARM_ARCH_PROFILE) || defined(__ARM_BIG_ENDIAN)
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif __ARM_ARCH_PROFILE != 'M'
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif __ARM_ARCH_ISA_THUMB < 2
+#define EMBACT_TIER EMBACT_TIER_THUMB1
+#elif !defined(__ARM_FEATURE_UNALIGNED)
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif defined(__ARM_FEATURE_MVE)
+#define EMBACT_TIER EMBACT_TIER_HELIUM
+#elif defined(__ARM_FEATURE_DSP)
+#define EMBACT_TIER EMBACT_TIER_DSP
+#else
+#define EMBACT_TIER EMBACT_TIER_THUMB2
+#endif
+#endif
+
+#if defined(__OPTIMIZE_SIZE__) && !defined(EMBACT_COMPACT)
+#define EMBACT_COMPACT
+#endif
+
+#endif /* EMBACT_TIER_PORTABLE */
 
 #ifdef __cplusplus
 extern "C" {
@@ -75,6 +112,50 @@ extern "C" {
  */
 static inline void embact_gelu_s8(const int8_t *input, int8_t *output, int32_t size)
 {
+#if EMBACT_TIER == EMBACT_TIER_HELIUM
+    if (size > 0) {
+        __asm__ volatile(
+            "vmrs r12, p0\n\t"
+            "dlstp.32 lr, %[n]\n\t"
+            "movw r8, #299\n\t"
+            "movw r9, #71\n\t"
+            "mvn r10, #15\n\t"
+            "movw r11, #2743\n\t"
+            "movw r6, #293\n\t"
+            "movw r5, #1\n\t"
+            "movw r4, #22\n\t"
+            "movw %[n], #13640\n\t"
+            "vdup.32 q7, %[n]\n\t"
+            "vmov.i32 q6, #0\n\t"
+            "vmov.i32 q5, #16384\n\t"
+            "1:\n\t"
+            "vldrb.s32 q0, [%[x]], #4\n\t"
+            "movw %[n], #7428\n\t"
+            "vdup.32 q1, %[n]\n\t"
+            "vmla.s32 q1, q0, r8\n\t"
+            "vmul.i32 q2, q0, r9\n\t"
+            "vpt.s32 lt, q0, r10\n\t"
+            "vaddt.i32 q1, q2, r11\n\t"
+            "movw %[n], #9027\n\t"
+            "vdup.32 q3, %[n]\n\t"
+            "vmla.s32 q3, q0, r6\n\t"
+            "vpt.s32 ge, q0, r5\n\t"
+            "vorrt q1, q3, q3\n\t"
+            "vpt.s32 ge, q0, r4\n\t"
+            "vaddt.i32 q1, q2, q7\n\t"
+            "vmax.s32 q1, q1, q6\n\t"
+            "vmin.s32 q1, q1, q5\n\t"
+            "vmul.i32 q0, q0, q1\n\t"
+            "vrshr.s32 q0, q0, #14\n\t"
+            "vstrb.32 q0, [%[y]], #4\n\t"
+            "letp lr, 1b\n\t"
+            "vmsr p0, r12"
+            : [x] "+l"(input), [y] "+l"(output), [n] "+r"(size)
+            :
+            : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "r8", "r9", "r10", "r11", "r6",
+              "r5", "r4", "r12", "lr", "cc", "memory");
+    }
+#else
     for (int32_t i = 0; i < size; ++i) {
         const int32_t x = input[i]; /* -128..127 */
         const int32_t t4 = x * 71; /* -9088..9017 */
@@ -87,6 +168,7 @@ static inline void embact_gelu_s8(const int8_t *input, int8_t *output, int32_t s
         const int32_t y = ((x * gate) + 8192) >> 14; /* -3..127 */
         output[i] = (int8_t)y;
     }
+#endif
 }
 
 #ifdef __cplusplus

@@ -8,7 +8,7 @@
  * that a header stands alone; headers of one ABI version may be included together.
  */
 #ifndef EMBACT_ABI_VERSION
-#define EMBACT_ABI_VERSION 2
+#define EMBACT_ABI_VERSION 3
 
 #include <stdint.h>
 
@@ -42,31 +42,202 @@ static inline int32_t EMBACT_shl(int32_t a, int32_t n)
 #define EMBACT_TABLE_SECTION
 #endif
 
-#elif EMBACT_ABI_VERSION != 2
+#elif EMBACT_ABI_VERSION != 3
 #error "Regenerate the embact headers: they come from versions of embact that do not mix"
 #endif
+
+/*
+ * Which level of code a compiler gets: the highest that its target has, by the macros of Arm's C
+ * Language Extensions. Define EMBACT_TIER before including to choose a lower one, e.g. as
+ * EMBACT_TIER_PORTABLE, and EMBACT_COMPACT for loops that are not unrolled (-Os implies it).
+ */
+#ifndef EMBACT_TIER_PORTABLE
+
+#define EMBACT_TIER_PORTABLE 0 /* C99 */
+#define EMBACT_TIER_THUMB1 1   /* ARMv6-M, ARMv8-M Baseline */
+#define EMBACT_TIER_THUMB2 2   /* ARMv7-M: saturation, 64-bit products, unaligned access */
+#define EMBACT_TIER_DSP 3      /* and SIMD within 32 bits */
+#define EMBACT_TIER_HELIUM 4   /* and vectors of 128 bits */
+
+#ifndef EMBACT_TIER
+#if !defined(__GNUC__) || !defined(__ARM_ARCH_PROFILE) || defined(__ARM_BIG_ENDIAN)
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif __ARM_ARCH_PROFILE != 'M'
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif __ARM_ARCH_ISA_THUMB < 2
+#define EMBACT_TIER EMBACT_TIER_THUMB1
+#elif !defined(__ARM_FEATURE_UNALIGNED)
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif defined(__ARM_FEATURE_MVE)
+#define EMBACT_TIER EMBACT_TIER_HELIUM
+#elif defined(__ARM_FEATURE_DSP)
+#define EMBACT_TIER EMBACT_TIER_DSP
+#else
+#define EMBACT_TIER EMBACT_TIER_THUMB2
+#endif
+#endif
+
+#if defined(__OPTIMIZE_SIZE__) && !defined(EMBACT_COMPACT)
+#define EMBACT_COMPACT
+#endif
+
+#endif /* EMBACT_TIER_PORTABLE */
+
+/*
+ * Lookup of bytes: output = table[input as an unsigned number of 8 bits]. The table has the results
+ * for the codes 0..127, then those for -128..-1. output may be the same address as input; it must
+ * not overlap the table.
+ *
+ * An element takes three accesses to memory, except on Helium, where sixteen do. What is left are
+ * pointers and the branch, which the unrolled loops spread over 16 elements.
+ */
+#ifndef EMBACT_LOOP_LUT_S8_H
+#define EMBACT_LOOP_LUT_S8_H
+
+#include <stdint.h>
+
+#if EMBACT_TIER == EMBACT_TIER_HELIUM
+#ifdef EMBACT_NO_ASSEMBLY
+#include <arm_mve.h>
+
+static inline void embact_loop_lut_s8(const int8_t *input, const int8_t *table, int8_t *output,
+                                      int32_t size)
+{
+    for (; size >= 16; size -= 16) {
+        const uint8x16_t codes = vldrbq_u8((const uint8_t *)input);
+        vstrbq_s8(output, vldrbq_gather_offset_s8(table, codes));
+        input += 16;
+        output += 16;
+    }
+    if (size > 0) {
+        const mve_pred16_t lanes = vctp8q((uint32_t)size);
+        const uint8x16_t codes = vldrbq_z_u8((const uint8_t *)input, lanes);
+        vstrbq_p_s8(output, vldrbq_gather_offset_z_s8(table, codes, lanes), lanes);
+    }
+}
+
+#else
+
+static inline void embact_loop_lut_s8(const int8_t *input, const int8_t *table, int8_t *output,
+                                      int32_t size)
+{
+    if (size > 0) {
+        __asm__ volatile("dlstp.8 lr, %[size]\n"
+                         "1:\n\t"
+                         "vldrb.8 q0, [%[input]], #16\n\t"
+                         "vldrb.u8 q1, [%[table], q0]\n\t"
+                         "vstrb.8 q1, [%[output]], #16\n\t"
+                         "letp lr, 1b"
+                         : [input] "+r"(input), [output] "+r"(output)
+                         : [table] "r"(table), [size] "r"(size)
+                         : "q0", "q1", "lr", "cc", "memory");
+    }
+}
+
+#endif
+
+#else
+
+#if EMBACT_TIER >= EMBACT_TIER_THUMB2
+#if !defined(EMBACT_COMPACT) && !defined(EMBACT_NO_ASSEMBLY)
+/* Four elements from [input, #a] on: loads of one pointer follow one another. */
+#define EMBACT_LUT_4(a, b, c, d, last)                                                             \
+    "ldrb %[x0], [%[input], #" a "]\n\t"                                                           \
+    "ldrb %[x1], [%[input], #" b "]\n\t"                                                           \
+    "ldrb %[x2], [%[input], #" c "]\n\t"                                                           \
+    "ldrb %[x3], [%[input], #" d "]" last "\n\t"                                                   \
+    "ldrb %[x0], [%[table], %[x0]]\n\t"                                                            \
+    "ldrb %[x1], [%[table], %[x1]]\n\t"                                                            \
+    "ldrb %[x2], [%[table], %[x2]]\n\t"                                                            \
+    "ldrb %[x3], [%[table], %[x3]]\n\t"                                                            \
+    "strb %[x0], [%[output], #" a "]\n\t"                                                          \
+    "strb %[x1], [%[output], #" b "]\n\t"                                                          \
+    "strb %[x2], [%[output], #" c "]\n\t"                                                          \
+    "strb %[x3], [%[output], #" d "]" last "\n\t"
+#endif
+#endif
+
+static inline void embact_loop_lut_s8(const int8_t *input, const int8_t *table, int8_t *output,
+                                      int32_t size)
+{
+#ifdef EMBACT_LUT_4
+    if (size >= 16) {
+        uint32_t x0, x1, x2, x3;
+        /* the pointers stay one element behind, so that an access of the last may move them on */
+        __asm__ volatile("subs %[input], #1\n\t"
+                         "subs %[output], #1\n\t"
+                         "subs %[size], #16\n"
+                         "1:\n\t" /* four times four */
+                         EMBACT_LUT_4("1", "2", "3", "4", "")
+                         EMBACT_LUT_4("5", "6", "7", "8", "")
+                         EMBACT_LUT_4("9", "10", "11", "12", "")
+                         EMBACT_LUT_4("13", "14", "15", "16", "!")
+                         "subs %[size], #16\n\t"
+                         "bpl 1b\n\t"
+                         "adds %[input], #1\n\t"
+                         "adds %[output], #1\n\t"
+                         "adds %[size], #16"
+                         : [input] "+l"(input), [output] "+l"(output), [size] "+l"(size),
+                           [x0] "=&l"(x0), [x1] "=&r"(x1), [x2] "=&r"(x2), [x3] "=&r"(x3)
+                         : [table] "l"(table)
+                         : "cc", "memory");
+    }
+#else
+#if EMBACT_TIER >= EMBACT_TIER_THUMB1
+#ifndef EMBACT_COMPACT
+    for (; size >= 16; size -= 16) {
+        output[0] = table[(uint8_t)input[0]];
+        output[1] = table[(uint8_t)input[1]];
+        output[2] = table[(uint8_t)input[2]];
+        output[3] = table[(uint8_t)input[3]];
+        output[4] = table[(uint8_t)input[4]];
+        output[5] = table[(uint8_t)input[5]];
+        output[6] = table[(uint8_t)input[6]];
+        output[7] = table[(uint8_t)input[7]];
+        output[8] = table[(uint8_t)input[8]];
+        output[9] = table[(uint8_t)input[9]];
+        output[10] = table[(uint8_t)input[10]];
+        output[11] = table[(uint8_t)input[11]];
+        output[12] = table[(uint8_t)input[12]];
+        output[13] = table[(uint8_t)input[13]];
+        output[14] = table[(uint8_t)input[14]];
+        output[15] = table[(uint8_t)input[15]];
+        input += 16;
+        output += 16;
+    }
+#endif
+#endif
+#endif
+    for (; size > 0; --size) {
+        *output++ = table[(uint8_t)*input++];
+    }
+}
+
+#endif
+
+#endif /* EMBACT_LOOP_LUT_S8_H */
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* lut of embact_sigmoid_s8: 256 bytes */
+/* lut of embact_sigmoid_s8, for inputs 0..127, -128..-1: 256 bytes */
 EMBACT_TABLE_SECTION static const int8_t embact_sigmoid_s8_lut[256] = {
-    -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128,
-    -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -127,
-    -127, -127, -127, -127, -127, -127, -127, -127, -127, -127, -127, -127, -127, -127, -127,
-    -127, -126, -126, -126, -126, -126, -126, -126, -126, -126, -125, -125, -125, -125, -125,
-    -124, -124, -124, -124, -123, -123, -123, -122, -122, -122, -121, -121, -120, -120, -120,
-    -119, -118, -118, -117, -117, -116, -115, -114, -113, -113, -112, -111, -110, -109, -107,
-    -106, -105, -104, -102, -101, -99, -97, -96, -94, -92, -90, -88, -86, -84, -81, -79, -76,
-    -74, -71, -68, -65, -62, -59, -56, -53, -49, -46, -42, -39, -35, -31, -28, -24, -20, -16,
-    -12, -8, -4, 0, 4, 8, 12, 16, 20, 24, 28, 31, 35, 39, 42, 46, 49, 53, 56, 59, 62, 65, 68,
-    71, 74, 76, 79, 81, 84, 86, 88, 90, 92, 94, 96, 97, 99, 101, 102, 104, 105, 106, 107, 109,
-    110, 111, 112, 113, 113, 114, 115, 116, 117, 117, 118, 118, 119, 120, 120, 120, 121, 121,
-    122, 122, 122, 123, 123, 123, 124, 124, 124, 124, 125, 125, 125, 125, 125, 126, 126, 126,
-    126, 126, 126, 126, 126, 126, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,
+    0, 4, 8, 12, 16, 20, 24, 28, 31, 35, 39, 42, 46, 49, 53, 56, 59, 62, 65, 68, 71, 74, 76, 79,
+    81, 84, 86, 88, 90, 92, 94, 96, 97, 99, 101, 102, 104, 105, 106, 107, 109, 110, 111, 112,
+    113, 113, 114, 115, 116, 117, 117, 118, 118, 119, 120, 120, 120, 121, 121, 122, 122, 122,
+    123, 123, 123, 124, 124, 124, 124, 125, 125, 125, 125, 125, 126, 126, 126, 126, 126, 126,
+    126, 126, 126, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,
     127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,
-    127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127,
+    127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, 127, -128, -128, -128, -128, -128,
+    -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128, -128,
+    -128, -128, -128, -128, -128, -128, -128, -128, -128, -127, -127, -127, -127, -127, -127,
+    -127, -127, -127, -127, -127, -127, -127, -127, -127, -127, -127, -126, -126, -126, -126,
+    -126, -126, -126, -126, -126, -125, -125, -125, -125, -125, -124, -124, -124, -124, -123,
+    -123, -123, -122, -122, -122, -121, -121, -120, -120, -120, -119, -118, -118, -117, -117,
+    -116, -115, -114, -113, -113, -112, -111, -110, -109, -107, -106, -105, -104, -102, -101,
+    -99, -97, -96, -94, -92, -90, -88, -86, -84, -81, -79, -76, -74, -71, -68, -65, -62, -59,
+    -56, -53, -49, -46, -42, -39, -35, -31, -28, -24, -20, -16, -12, -8, -4,
 };
 
 /**
@@ -94,11 +265,7 @@ EMBACT_TABLE_SECTION static const int8_t embact_sigmoid_s8_lut[256] = {
  */
 static inline void embact_sigmoid_s8(const int8_t *input, int8_t *output, int32_t size)
 {
-    for (int32_t i = 0; i < size; ++i) {
-        const int32_t x = input[i]; /* -128..127 */
-        const int32_t y = (int32_t)embact_sigmoid_s8_lut[x + 128]; /* -128..127 */
-        output[i] = (int8_t)y;
-    }
+    embact_loop_lut_s8(input, embact_sigmoid_s8_lut, output, size);
 }
 
 #ifdef __cplusplus

@@ -8,7 +8,7 @@
  * that a header stands alone; headers of one ABI version may be included together.
  */
 #ifndef EMBACT_ABI_VERSION
-#define EMBACT_ABI_VERSION 2
+#define EMBACT_ABI_VERSION 3
 
 #include <stdint.h>
 
@@ -42,9 +42,46 @@ static inline int32_t EMBACT_shl(int32_t a, int32_t n)
 #define EMBACT_TABLE_SECTION
 #endif
 
-#elif EMBACT_ABI_VERSION != 2
+#elif EMBACT_ABI_VERSION != 3
 #error "Regenerate the embact headers: they come from versions of embact that do not mix"
 #endif
+
+/*
+ * Which level of code a compiler gets: the highest that its target has, by the macros of Arm's C
+ * Language Extensions. Define EMBACT_TIER before including to choose a lower one, e.g. as
+ * EMBACT_TIER_PORTABLE, and EMBACT_COMPACT for loops that are not unrolled (-Os implies it).
+ */
+#ifndef EMBACT_TIER_PORTABLE
+
+#define EMBACT_TIER_PORTABLE 0 /* C99 */
+#define EMBACT_TIER_THUMB1 1   /* ARMv6-M, ARMv8-M Baseline */
+#define EMBACT_TIER_THUMB2 2   /* ARMv7-M: saturation, 64-bit products, unaligned access */
+#define EMBACT_TIER_DSP 3      /* and SIMD within 32 bits */
+#define EMBACT_TIER_HELIUM 4   /* and vectors of 128 bits */
+
+#ifndef EMBACT_TIER
+#if !defined(__GNUC__) || !defined(__ARM_ARCH_PROFILE) || defined(__ARM_BIG_ENDIAN)
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif __ARM_ARCH_PROFILE != 'M'
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif __ARM_ARCH_ISA_THUMB < 2
+#define EMBACT_TIER EMBACT_TIER_THUMB1
+#elif !defined(__ARM_FEATURE_UNALIGNED)
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif defined(__ARM_FEATURE_MVE)
+#define EMBACT_TIER EMBACT_TIER_HELIUM
+#elif defined(__ARM_FEATURE_DSP)
+#define EMBACT_TIER EMBACT_TIER_DSP
+#else
+#define EMBACT_TIER EMBACT_TIER_THUMB2
+#endif
+#endif
+
+#if defined(__OPTIMIZE_SIZE__) && !defined(EMBACT_COMPACT)
+#define EMBACT_COMPACT
+#endif
+
+#endif /* EMBACT_TIER_PORTABLE */
 
 #ifdef __cplusplus
 extern "C" {
@@ -94,6 +131,40 @@ EMBACT_TABLE_SECTION static const int8_t embact_sqnl_s16_fine[128] = {
  */
 static inline void embact_sqnl_s16(const int16_t *input, int16_t *output, int32_t size)
 {
+#if EMBACT_TIER == EMBACT_TIER_HELIUM
+    if (size > 0) {
+        const void *t0 = embact_sqnl_s16_coarse;
+        const void *t1 = embact_sqnl_s16_fine;
+        __asm__ volatile(
+            "vmrs r12, p0\n\t"
+            "dlstp.16 lr, %[n]\n\t"
+            "movw r8, #65472\n\t"
+            "vmov.i16 q7, #64\n\t"
+            "vmov.i16 q6, #7168\n\t"
+            "vmov.i16 q5, #127\n\t"
+            "1:\n\t"
+            "vldrh.u16 q0, [%[x]], #16\n\t"
+            "vabs.s16 q1, q0\n\t"
+            "vmax.u16 q1, q1, q7\n\t"
+            "vmin.u16 q1, q1, q6\n\t"
+            "vadd.i16 q1, q1, r8\n\t"
+            "vshr.s16 q2, q1, #7\n\t"
+            "vldrh.u16 q3, [%[t0], q2, uxtw #1]\n\t"
+            "vand q1, q1, q5\n\t"
+            "vldrb.s16 q2, [%[t1], q1]\n\t"
+            "vadd.i16 q1, q3, q2\n\t"
+            "vshr.s16 q1, q1, #5\n\t"
+            "vpt.s16 lt, q0, zr\n\t"
+            "vnegt.s16 q1, q1\n\t"
+            "vstrh.16 q1, [%[y]], #16\n\t"
+            "letp lr, 1b\n\t"
+            "vmsr p0, r12"
+            : [x] "+l"(input), [y] "+l"(output), [n] "+r"(size), [t0] "+r"(t0), [t1] "+r"(t1)
+            :
+            : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "r8", "r12", "lr", "cc",
+              "memory");
+    }
+#else
     for (int32_t i = 0; i < size; ++i) {
         const int32_t x = input[i]; /* -32768..32767 */
         const int32_t t2 = 0 - x; /* -32767..32768 */
@@ -106,6 +177,7 @@ static inline void embact_sqnl_s16(const int16_t *input, int16_t *output, int32_
         const int32_t y = x < 0 ? (0 - t16) : t16; /* -32..32 */
         output[i] = (int16_t)y;
     }
+#endif
 }
 
 #ifdef __cplusplus

@@ -8,7 +8,7 @@
  * that a header stands alone; headers of one ABI version may be included together.
  */
 #ifndef EMBACT_ABI_VERSION
-#define EMBACT_ABI_VERSION 2
+#define EMBACT_ABI_VERSION 3
 
 #include <stdint.h>
 
@@ -42,9 +42,46 @@ static inline int32_t EMBACT_shl(int32_t a, int32_t n)
 #define EMBACT_TABLE_SECTION
 #endif
 
-#elif EMBACT_ABI_VERSION != 2
+#elif EMBACT_ABI_VERSION != 3
 #error "Regenerate the embact headers: they come from versions of embact that do not mix"
 #endif
+
+/*
+ * Which level of code a compiler gets: the highest that its target has, by the macros of Arm's C
+ * Language Extensions. Define EMBACT_TIER before including to choose a lower one, e.g. as
+ * EMBACT_TIER_PORTABLE, and EMBACT_COMPACT for loops that are not unrolled (-Os implies it).
+ */
+#ifndef EMBACT_TIER_PORTABLE
+
+#define EMBACT_TIER_PORTABLE 0 /* C99 */
+#define EMBACT_TIER_THUMB1 1   /* ARMv6-M, ARMv8-M Baseline */
+#define EMBACT_TIER_THUMB2 2   /* ARMv7-M: saturation, 64-bit products, unaligned access */
+#define EMBACT_TIER_DSP 3      /* and SIMD within 32 bits */
+#define EMBACT_TIER_HELIUM 4   /* and vectors of 128 bits */
+
+#ifndef EMBACT_TIER
+#if !defined(__GNUC__) || !defined(__ARM_ARCH_PROFILE) || defined(__ARM_BIG_ENDIAN)
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif __ARM_ARCH_PROFILE != 'M'
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif __ARM_ARCH_ISA_THUMB < 2
+#define EMBACT_TIER EMBACT_TIER_THUMB1
+#elif !defined(__ARM_FEATURE_UNALIGNED)
+#define EMBACT_TIER EMBACT_TIER_PORTABLE
+#elif defined(__ARM_FEATURE_MVE)
+#define EMBACT_TIER EMBACT_TIER_HELIUM
+#elif defined(__ARM_FEATURE_DSP)
+#define EMBACT_TIER EMBACT_TIER_DSP
+#else
+#define EMBACT_TIER EMBACT_TIER_THUMB2
+#endif
+#endif
+
+#if defined(__OPTIMIZE_SIZE__) && !defined(EMBACT_COMPACT)
+#define EMBACT_COMPACT
+#endif
+
+#endif /* EMBACT_TIER_PORTABLE */
 
 #ifdef __cplusplus
 extern "C" {
@@ -91,6 +128,64 @@ EMBACT_TABLE_SECTION static const int32_t embact_tanh_s16_s8_offsets[9] = {
  */
 static inline void embact_tanh_s16_s8(const int16_t *input, int8_t *output, int32_t size)
 {
+#if EMBACT_TIER == EMBACT_TIER_HELIUM
+    if (size > 0) {
+        const void *t0 = embact_tanh_s16_s8_slopes;
+        const void *t1 = embact_tanh_s16_s8_offsets;
+        __asm__ volatile(
+            "vmrs r12, p0\n\t"
+            "dlstp.32 lr, %[n]\n\t"
+            "movw r8, #59081\n\t"
+            "movt r8, #65535\n\t"
+            "movw r9, #61200\n\t"
+            "movt r9, #65535\n\t"
+            "movw r10, #62810\n\t"
+            "movt r10, #65535\n\t"
+            "movw r11, #64575\n\t"
+            "movt r11, #65535\n\t"
+            "movw r6, #1375\n\t"
+            "movw r5, #2769\n\t"
+            "movw %[n], #4506\n\t"
+            "vdup.32 q7, %[n]\n\t"
+            "movw %[n], #6630\n\t"
+            "vdup.32 q6, %[n]\n\t"
+            "vmov.i32 q5, #127\n\t"
+            "vmvn.i32 q4, #127\n\t"
+            "1:\n\t"
+            "vldrh.s32 q0, [%[x]], #8\n\t"
+            "vmov.i32 q1, #1\n\t"
+            "vpt.s32 lt, q0, r8\n\t"
+            "vmovt.i32 q1, #0\n\t"
+            "vpt.s32 ge, q0, r9\n\t"
+            "vmovt.i32 q1, #2\n\t"
+            "vpt.s32 ge, q0, r10\n\t"
+            "vmovt.i32 q1, #3\n\t"
+            "vpt.s32 ge, q0, r11\n\t"
+            "vmovt.i32 q1, #4\n\t"
+            "vpt.s32 ge, q0, r6\n\t"
+            "vmovt.i32 q1, #5\n\t"
+            "vpt.s32 ge, q0, r5\n\t"
+            "vmovt.i32 q1, #6\n\t"
+            "vpt.s32 ge, q0, q7\n\t"
+            "vmovt.i32 q1, #7\n\t"
+            "vpt.s32 ge, q0, q6\n\t"
+            "vmovt.i32 q1, #8\n\t"
+            "vldrb.s32 q2, [%[t0], q1]\n\t"
+            "vmul.i32 q0, q2, q0\n\t"
+            "vldrw.u32 q2, [%[t1], q1, uxtw #2]\n\t"
+            "vadd.i32 q0, q0, q2\n\t"
+            "vshr.s32 q0, q0, #9\n\t"
+            "vmin.s32 q0, q0, q5\n\t"
+            "vmax.s32 q0, q0, q4\n\t"
+            "vstrb.32 q0, [%[y]], #4\n\t"
+            "letp lr, 1b\n\t"
+            "vmsr p0, r12"
+            : [x] "+l"(input), [y] "+l"(output), [n] "+r"(size), [t0] "+r"(t0), [t1] "+r"(t1)
+            :
+            : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "r8", "r9", "r10", "r11", "r6",
+              "r5", "r12", "lr", "cc", "memory");
+    }
+#else
     for (int32_t i = 0; i < size; ++i) {
         const int32_t x = input[i]; /* -32768..32767 */
         const int32_t segment = /* 0..8 */
@@ -103,6 +198,7 @@ static inline void embact_tanh_s16_s8(const int16_t *input, int8_t *output, int3
         const int32_t y = line < -128 ? -128 : line > 127 ? 127 : line; /* -128..127 */
         output[i] = (int8_t)y;
     }
+#endif
 }
 
 #ifdef __cplusplus

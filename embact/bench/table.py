@@ -1,0 +1,172 @@
+"""What was measured as a document, CSV, rows of a table and the README's table.
+
+This module must not know how anything was measured or where a terminal is.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from embact import __version__
+from embact.bench.record import Measured
+from embact.cores import CORES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from embact.bench.record import Skipped
+    from embact.bench.subject import Subject
+
+SCHEMA = 1
+
+FIELDS = tuple(field.name for field in dataclasses.fields(Measured))
+
+COLUMNS = (*FIELDS, "bar", "met", "outputs_checked")
+"""Of the CSV, and the keys of a row of the document."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything one command measured.
+
+    bars: most instructions for an element by row and core. today: what others take, by row.
+    outputs_checked: outputs that were compared with the definition, by core and row. wrong: the
+    first that differs, in words, likewise.
+    """
+
+    measured: tuple[Measured, ...]
+    skipped: tuple[Skipped, ...] = ()
+    bars: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    today: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    outputs_checked: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
+    wrong: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+
+
+def bars_of(subjects: Iterable[Subject]) -> dict[str, Mapping[str, float]]:
+    """Return the bars of rows by name."""
+    return {one.name: one.bars for one in subjects}
+
+
+def today_of(subjects: Iterable[Subject]) -> dict[str, str]:
+    """Return what others take today, by row."""
+    return {one.name: one.today for one in subjects if one.today}
+
+
+def document(report: Report) -> dict[str, Any]:
+    """Return a report as plain values for JSON; null is what was not measured."""
+    return {
+        "schema": SCHEMA,
+        "embact": __version__,
+        "unit": "instructions executed for an element; cycles only where hardware counted them",
+        "skipped": [dataclasses.asdict(one) for one in report.skipped],
+        "wrong": [
+            {"core": core, "row": row, "difference": text}
+            for (core, row), text in report.wrong.items()
+        ],
+        "today": dict(report.today),
+        "rows": [_row(one, report) for one in report.measured],
+    }
+
+
+def _row(one: Measured, report: Report) -> dict[str, Any]:
+    bar = report.bars.get(one.row, {}).get(one.core)
+    return {
+        **dataclasses.asdict(one),
+        "bar": bar,
+        "met": met(one.instructions, bar),
+        "outputs_checked": report.outputs_checked.get((one.core, one.row)),
+    }
+
+
+def met(instructions: float | None, bar: float | None) -> bool | None:
+    """Return whether a bar is met; None where there is none or nothing to compare with it."""
+    return None if instructions is None or bar is None else instructions <= bar
+
+
+def as_csv(report: Report) -> str:
+    """Return a report's rows as CSV with a heading; empty is what was not measured."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for one in report.measured:
+        row = _row(one, report)
+        writer.writerow({key: "" if value is None else value for key, value in row.items()})
+    return text.getvalue()
+
+
+HEADINGS = (
+    *("row", "instructions", "bar", "met", "each call", "modelled cycles", "cycles"),
+    *("code", "tables", "stack", "RAM"),
+)
+
+
+def of_core(report: Report, core: str) -> list[tuple[str, ...]]:
+    """Return the table of one core, under ``HEADINGS``; bytes, and numbers for each element."""
+    rows = []
+    for one in report.measured:
+        if one.core != core:
+            continue
+        bar = report.bars.get(one.row, {}).get(core)
+        answer = {True: "yes", False: "no", None: ""}[met(one.instructions, bar)]
+        if one.row in {row for place, row in report.wrong if place == core}:
+            answer = "WRONG"
+        sizes = (one.code_bytes, one.table_bytes, one.stack_bytes, one.ram_bytes)
+        rows.append(
+            (
+                one.row,
+                number(one.instructions),
+                number(bar),
+                answer,
+                "-" if one.call_instructions is None else f"{one.call_instructions:.0f}",
+                number(one.modelled_cycles),
+                number(one.cycles),
+                *("-" if size is None else str(size) for size in sizes),
+            )
+        )
+    return rows
+
+
+def number(value: float | None) -> str:
+    """Return a number to two decimals, rounded up: what is printed was not undercut.
+
+    >>> number(3.125), number(3.0), number(None)
+    ('3.13', '3.00', '-')
+    """
+    if value is None:
+        return "-"
+    hundredths = -int(-(value * 100 - 1e-6) // 1)
+    return f"{hundredths // 100}.{hundredths % 100:02d}"
+
+
+def markdown(rows: Sequence[Mapping[str, Any]], today: Mapping[str, str]) -> str:
+    """Return the README's table from the rows of a document: instructions, and bars in brackets.
+
+    A bar that is not met stands behind ``>``. Bytes are those of code and tables on cortex-m4.
+    """
+    names = list(dict.fromkeys(row["row"] for row in rows))
+    cells = {(row["row"], row["core"]): row for row in rows}
+    cores = [core for core in CORES if any(row["core"] == core for row in rows)]
+    heads = [core.removeprefix("cortex-").upper().replace("PLUS", "+") for core in cores]
+    lines = [
+        f"| row | {' | '.join(heads)} | code, tables | others today |",
+        f"|---|{'---|' * (len(heads) + 2)}",
+    ]
+    for name in names:
+        shown = [_cell(cells.get((name, core))) for core in cores]
+        size = cells.get((name, "cortex-m4")) or {}
+        bytes_ = f"{size.get('code_bytes', '-')}, {size.get('table_bytes', '-')}"
+        lines.append(f"| {name} | {' | '.join(shown)} | {bytes_} | {today.get(name, '')} |")
+    return "\n".join(lines)
+
+
+def _cell(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "-"
+    text = number(row["instructions"])
+    if row["bar"] is None:
+        return text
+    return f"{text} ({'' if row['met'] else '> '}{row['bar']:g})"

@@ -90,12 +90,14 @@ def test_another_build_changes_the_key(monkeypatch):
 def package(tmp_path, monkeypatch):
     """A copy of the package's sources to change."""
     copy = tmp_path / "embact"
-    shutil.copytree(PACKAGE, copy, ignore=lambda _, names: {n for n in names if n == "data"})
+    shutil.copytree(PACKAGE, copy)
     monkeypatch.setattr(jobs, "PACKAGE", copy)
     return copy
 
 
-@pytest.mark.parametrize("name", ["grid.py", "fit/pwl.py", "fit/search.py", "jobs.py"])
+@pytest.mark.parametrize(
+    "name", ["grid.py", "fit/pwl.py", "fit/search.py", "jobs.py", "data/costs.json"]
+)
 def test_a_change_of_a_source_that_decides_answers_is_another_build(package, name):
     assert code_digest.__wrapped__() == code_digest()
     with (package / name).open("a") as source:

@@ -37,6 +37,7 @@ from embact.certify import certify
 from embact.conventions import output_grid
 from embact.cores import CORES
 from embact.cost import FILE, SCHEMA, Costs, Prices, Structure, features_of, read, structure_of
+from embact.emit.forms import form_of
 from embact.errors import EmbactError
 from embact.files import write_text
 from embact.fit.classics import CLASSICS
@@ -49,7 +50,7 @@ from embact.run.emulator import emulator
 from embact.sources import data_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from embact.fit.problem import Candidate
     from embact.kernel import Kernel
@@ -216,8 +217,7 @@ def calibrated(most: int) -> Costs:
         fitted=tuple(
             fitted(
                 core,
-                [one.kernel for i, one in enumerate(samples) if subjects[i].name in counted],
-                [counted[one.name] for one in subjects if one.name in counted],
+                *_pairs(samples, subjects, counted),
             )
             for core, counted in counts.items()
         ),
@@ -230,6 +230,19 @@ def calibrated(most: int) -> Costs:
             for i in whole
         ),
     )
+
+
+def _pairs(
+    samples: Sequence[Sample], subjects: Sequence[Subject], counted: Mapping[str, float]
+) -> tuple[list[Kernel], list[float]]:
+    """Return the kernels whose loops are generated, and their counts: others are not alike."""
+    names = [one.name for one in subjects]
+    kept = [
+        (one.kernel, counted[name])
+        for name, one in zip(names, samples, strict=True)
+        if name in counted and form_of(one.kernel) is None
+    ]
+    return [kernel for kernel, _ in kept], [number for _, number in kept]
 
 
 def text_of(costs: Costs) -> str:

@@ -77,7 +77,7 @@ static inline void embact_loop_clamp_s16(const int16_t *input, int16_t *output, 
 #define EMBACT_CLAMP_S16(w) EMBACT_MAX_S16(w) EMBACT_MIN_S16(w)
 
 /* Six words, both pointers on word boundaries. */
-#define EMBACT_6_WORDS_S16(each)                                                                    \
+#define EMBACT_6_WORDS_S16(each)                                                                   \
     "ldmia %[input]!, {r4, r5, r6, r8, r12, lr}\n\t" each("r4") each("r5") each("r6") each("r8")   \
         each("r12") each("lr") "stmia %[output]!, {r4, r5, r6, r8, r12, lr}\n\t"
 #endif
@@ -99,9 +99,9 @@ static inline void embact_loop_clamp_s16(const int16_t *input, int16_t *output, 
         }
         size -= 24;
         if (high == INT16_MAX) {
-            __asm__ volatile("1:\n\t"               /* */
-                             EMBACT_6_WORDS_S16(EMBACT_MAX_S16) /* */
-                             EMBACT_6_WORDS_S16(EMBACT_MAX_S16) /* */
+            __asm__ volatile("1:\n\t"
+                             EMBACT_6_WORDS_S16(EMBACT_MAX_S16)
+                             EMBACT_6_WORDS_S16(EMBACT_MAX_S16)
                              "subs %[size], #24\n\t"
                              "bpl 1b"
                              : [input] "+r"(input), [output] "+r"(output), [size] "+r"(size),
@@ -109,9 +109,9 @@ static inline void embact_loop_clamp_s16(const int16_t *input, int16_t *output, 
                              : [low] "r"(lows)
                              : "r4", "r5", "r6", "r8", "r12", "lr", "cc", "memory");
         } else {
-            __asm__ volatile("1:\n\t"                 /* */
-                             EMBACT_6_WORDS_S16(EMBACT_CLAMP_S16) /* */
-                             EMBACT_6_WORDS_S16(EMBACT_CLAMP_S16) /* */
+            __asm__ volatile("1:\n\t"
+                             EMBACT_6_WORDS_S16(EMBACT_CLAMP_S16)
+                             EMBACT_6_WORDS_S16(EMBACT_CLAMP_S16)
                              "subs %[size], #24\n\t"
                              "bpl 1b"
                              : [input] "+r"(input), [output] "+r"(output), [size] "+r"(size),
@@ -124,7 +124,8 @@ static inline void embact_loop_clamp_s16(const int16_t *input, int16_t *output, 
 #endif
     for (; size >= 2; size -= 2) {
         uint32_t w;
-        __asm__ volatile("ldr %[w], [%[input]], #4\n\t" EMBACT_CLAMP_S16("%[w]") "str %[w], [%[output]], #4"
+        __asm__ volatile("ldr %[w], [%[input]], #4\n\t" EMBACT_CLAMP_S16("%[w]")
+                         "str %[w], [%[output]], #4"
                          : [input] "+r"(input), [output] "+r"(output), [w] "=&r"(w), [t] "=&r"(t)
                          : [low] "r"(lows), [high] "r"(highs)
                          : "cc", "memory");

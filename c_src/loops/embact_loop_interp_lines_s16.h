@@ -212,30 +212,34 @@ embact_loop_interp_lines_one_s16(uint32_t x, const int32_t *table, int32_t k, in
     return (int16_t)((line + (int16_t)line * part) >> 16);
 }
 
-/* An element whose cell may be beyond the ends, where lines are flat: most are on coarse scales. */
+/*
+ * An element whose cell may be beyond the ends, where lines are flat: most are on coarse scales.
+ * Operands have numbers because C limits strings to 4095 characters: input, output, x, cell, slope,
+ * table, origin, lowest, highest, end, and the four shifts.
+ */
 #define EMBACT_LIMITED(i)                                                                          \
-    "ldrh %[x], [%[input], #" #i "]\n\t"                                                           \
-    "lsls %[x], %[x], #16\n\t"                                                                     \
-    "adds %[cell], %[x], %[origin]\n\t"                                                            \
-    "lsrs %[slope], %[cell], %[beyond]\n\t"                                                        \
+    "ldrh %2, [%0, #" #i "]\n\t"                                                                   \
+    "lsls %2, %2, #16\n\t"                                                                         \
+    "adds %3, %2, %6\n\t"                                                                          \
+    "lsrs %4, %3, %11\n\t"                                                                         \
     "beq 2f\n\t"                                                                                   \
-    "cmp %[x], #0\n\t"                                                                             \
-    "mov %[cell], %[lowest]\n\t"                                                                   \
+    "cmp %2, #0\n\t"                                                                               \
+    "mov %3, %7\n\t"                                                                               \
     "blt 3f\n\t"                                                                                   \
-    "mov %[cell], %[highest]\n\t"                                                                  \
+    "mov %3, %8\n\t"                                                                               \
     "b 3f\n"                                                                                       \
     "2:\n\t"                                                                                       \
-    "lsrs %[cell], %[cell], %[upper]\n\t"                                                          \
-    "lsls %[cell], %[cell], #2\n\t"                                                                \
-    "ldr %[cell], [%[table], %[cell]]\n\t"                                                         \
-    "lsls %[x], %[x], %[left]\n\t"                                                                 \
-    "lsrs %[x], %[x], %[right]\n\t"                                                                \
-    "sxth %[slope], %[cell]\n\t"                                                                   \
-    "muls %[x], %[slope], %[x]\n\t"                                                                \
-    "adds %[cell], %[cell], %[x]\n\t"                                                              \
-    "asrs %[cell], %[cell], #16\n"                                                                 \
+    "lsrs %3, %3, %10\n\t"                                                                         \
+    "lsls %3, %3, #2\n\t"                                                                          \
+    "ldr %3, [%5, %3]\n\t"                                                                         \
+    "lsls %2, %2, %12\n\t"                                                                         \
+    "lsrs %2, %2, %13\n\t"                                                                         \
+    "sxth %4, %3\n\t"                                                                              \
+    "muls %2, %4, %2\n\t"                                                                          \
+    "adds %3, %3, %2\n\t"                                                                          \
+    "asrs %3, %3, #16\n"                                                                           \
     "3:\n\t"                                                                                       \
-    "strh %[cell], [%[output], #" #i "]\n\t"
+    "strh %3, [%1, #" #i "]\n\t"
 
 static inline __attribute__((always_inline)) void
 embact_loop_interp_lines_s16(const int16_t *input, const int32_t *table, int16_t *output,

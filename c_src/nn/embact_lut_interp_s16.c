@@ -1,5 +1,5 @@
 #include "embact_nn.h"
-#include "embact_nn_arithmetic.h"
+#include "embact_loop_interp_s16.h"
 
 int32_t embact_lut_interp_s16(const int16_t *input, const int16_t *table, int32_t spacing_log2,
                               int32_t fraction_bits, int32_t offset, int16_t *output,
@@ -14,12 +14,6 @@ int32_t embact_lut_interp_s16(const int16_t *input, const int16_t *table, int32_
         return EMBACT_ARG_ERROR;
     }
     const int32_t shift = spacing_log2 + fraction_bits; /* 0..31 */
-    for (int32_t i = 0; i < size; ++i) {
-        const int32_t position = (int32_t)input[i] + 32768; /* 0..65535 */
-        const int32_t part = position & (spacing - 1);      /* 0..spacing - 1 */
-        const int16_t *knot = table + (position >> spacing_log2);
-        const int32_t line = knot[0] * (spacing - part) + knot[1] * part;
-        output[i] = (int16_t)embact_nn_clamp((line + offset) >> shift, INT16_MIN, INT16_MAX);
-    }
+    embact_loop_interp_s16(input, table, output, size, spacing_log2, offset, shift);
     return EMBACT_SUCCESS;
 }

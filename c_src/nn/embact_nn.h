@@ -76,6 +76,9 @@ int32_t embact_clamp_s16(const int16_t *input, int16_t *output, int32_t activati
  * RELU and its kin between two quantisations, with activation_min the code of 0; the same bits as
  * TFLM's RELU.
  *
+ * From 384 elements on a table of 256 results is made first, on the stack, and looked up: 256 bytes
+ * besides the frame.
+ *
  * @param input                size codes
  * @param input_offset         -zero_point of the input, -127..128
  * @param output               size codes; may be the same address as input
@@ -118,6 +121,9 @@ int32_t embact_rescale_s16(const int16_t *input, int32_t input_offset, int16_t *
  * The same bits as TFLM's LEAKY_RELU, for the factors of LeakyReluPrepare. A negative alpha has a
  * negative multiplier_alpha: as TFLM has it since 2026, x is multiplied by the magnitude, rounded,
  * and negated; older versions multiplied by the negative number, which rounds exact ties otherwise.
+ *
+ * From 384 elements on a table of 256 results is made first, on the stack, and looked up: 256 bytes
+ * besides the frame.
  *
  * @param input                size codes
  * @param input_offset         -zero_point of the input, -127..128
@@ -164,6 +170,11 @@ int32_t embact_leaky_relu_s16(const int16_t *input, int32_t input_offset, int16_
  * With x = input + input_offset and a = alpha + alpha_offset: x times one factor from 0 on, x * a
  * times another below. The same bits as TFLM's PRELU on NHWC tensors, for the factors of
  * PreluPrepare.
+ *
+ * A core has a table of up to 256 results on the stack: of values from 0 on, from 128 elements on;
+ * and everywhere of all codes where one slope is for all of 384 elements or more. Its loops are for
+ * multiplier_alpha >= 0 and shift_alpha from -4 down (Armv6-M: from 0 down; Helium: -15..-1, others
+ * as without Helium); beyond, each element is reckoned by itself, with the same bits.
  *
  * @param input                pixels * channels codes, the channel running fastest (NHWC)
  * @param input_offset         -zero_point of the input, -127..128
@@ -220,6 +231,9 @@ int32_t embact_prelu_s16(const int16_t *input, int32_t input_offset, const int8_
  * Reckoned in 16 bits. The multipliers are the upper halves of those of QuantizeMultiplier:
  * (multiplier + 2**15) / 2**16, at most 32767, as DownScaleInt32ToInt16Multiplier gives them. The
  * switch for single rounding has no effect.
+ *
+ * From 384 elements on a table of 256 results is made first, on the stack, and looked up: 256 bytes
+ * besides the frame.
  *
  * @param input                size codes
  * @param input_offset         -zero_point of the input, -127..128

@@ -1,4 +1,3 @@
-#include "embact_loop_lut_s8.h"
 #include "embact_nn.h"
 #include "embact_nn_arithmetic.h"
 #include "embact_nn_prelu_s8.h"
@@ -107,7 +106,7 @@ int32_t embact_prelu_s8(const int8_t *input, int32_t input_offset, const int8_t 
         embact_nn_codes_s8(table);
         prelu(table, alpha, 0, table, &how, 256);
         for (int32_t i = 0; i < rows; ++i) {
-            embact_loop_lut_s8(input, table, output, row);
+            embact_nn_look_up(input, table, output, row);
             input += row;
             output += row;
         }

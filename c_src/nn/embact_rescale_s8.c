@@ -1,4 +1,3 @@
-#include "embact_loop_lut_s8.h"
 #include "embact_nn.h"
 #include "embact_nn_arithmetic.h"
 #include "embact_nn_scale.h"
@@ -49,7 +48,7 @@ int32_t embact_rescale_s8(const int8_t *input, int32_t input_offset, int8_t *out
         int8_t table[256];
         embact_nn_codes_s8(table);
         rescale(table, table, &how, 256);
-        embact_loop_lut_s8(input, table, output, size);
+        embact_nn_look_up(input, table, output, size);
     }
     return EMBACT_SUCCESS;
 }

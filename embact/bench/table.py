@@ -145,21 +145,25 @@ def number(value: float | None) -> str:
 def markdown(rows: Sequence[Mapping[str, Any]], today: Mapping[str, str]) -> str:
     """Return the README's table from the rows of a document: instructions, and bars in brackets.
 
-    A bar that is not met stands behind ``>``. Bytes are those of code and tables on cortex-m4.
+    A bar that is not met stands behind ``>``. Bytes, and the instructions of each call besides, are
+    those on cortex-m4.
     """
     names = list(dict.fromkeys(row["row"] for row in rows))
     cells = {(row["row"], row["core"]): row for row in rows}
     cores = [core for core in CORES if any(row["core"] == core for row in rows)]
     heads = [core.removeprefix("cortex-").upper().replace("PLUS", "+") for core in cores]
     lines = [
-        f"| row | {' | '.join(heads)} | code, tables | others today |",
-        f"|---|{'---|' * (len(heads) + 2)}",
+        f"| row | {' | '.join(heads)} | each call | code, tables, stack | others today |",
+        f"|---|{'---|' * (len(heads) + 3)}",
     ]
     for name in names:
         shown = [_cell(cells.get((name, core))) for core in cores]
-        size = cells.get((name, "cortex-m4")) or {}
-        bytes_ = f"{size.get('code_bytes', '-')}, {size.get('table_bytes', '-')}"
-        lines.append(f"| {name} | {' | '.join(shown)} | {bytes_} | {today.get(name, '')} |")
+        m4 = cells.get((name, "cortex-m4")) or {}
+        call = m4.get("call_instructions")
+        shown.append("-" if call is None else f"{call:.0f}")
+        sizes = (m4.get(key) for key in ("code_bytes", "table_bytes", "stack_bytes"))
+        shown.append(", ".join("-" if size is None else str(size) for size in sizes))
+        lines.append(f"| {name} | {' | '.join(shown)} | {today.get(name, '')} |")
     return "\n".join(lines)
 
 

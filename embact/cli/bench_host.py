@@ -74,7 +74,7 @@ def _show(compared: Comparison) -> None:
     show.say(
         "\ntimes as long: what the other takes over what ours takes, each the least of three, the "
         "median of rounds in which all take turns;\n"
-        "spread: from the tenth to the ninetieth percentile. differ: outputs that differ from ours, "
-        "and by how many codes at most.\n"
+        "spread: from the tenth to the ninetieth percentile. differ: outputs that differ from "
+        "ours, and by how many codes at most.\n"
         "All outputs of ours equal the definition's."
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embact.emit.form import Form, TierTable
+from embact.emit.forms_interp import interp_form
 from embact.emit.portable import literal
 from embact.grid import all_codes
 from embact.ir import Op, Table
@@ -25,7 +26,7 @@ __all__ = ["Form", "TierTable", "byte_order", "clamp_form", "form_of", "lut_form
 
 def form_of(kernel: Kernel) -> Form | None:
     """Return the loop that computes a kernel, proved on every input, or None if there is none."""
-    for find in (lut_form, clamp_form):
+    for find in (lut_form, clamp_form, interp_form):
         form = find(kernel)
         if form is not None:
             return form

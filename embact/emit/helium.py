@@ -137,7 +137,12 @@ def _spellings(
     """Yield spellings with more and more scalars in vector registers instead of general ones."""
     vectors: set[str] = set()
     while len(vectors) < REGISTERS:
-        text = placed(with_vectors(code, vectors), bits)
+        try:
+            text = placed(with_vectors(code, vectors), bits)
+        except NotSpelt:
+            if not vectors:
+                raise
+            return
         found = _operands(text.before, text.body, bits)
         yield found
         spare = [said for line in text.body for said in SCALAR_OPERAND.findall(line)]
@@ -159,7 +164,9 @@ def _operands(
     tables = [said for said in reads if not said.lstrip("-").isdigit()]
     numbers = sorted((said for said in reads if said not in tables), key=lambda said: -reads[said])
     registers = FIXED[: len(FIXED) + 1 - max(1, len(tables))]
-    names = {said: f"t{i}" for i, said in enumerate(tables)} | dict(zip(numbers, registers))
+    names = {said: f"t{i}" for i, said in enumerate(tables)} | dict(
+        zip(numbers, registers, strict=False)
+    )
     made: list[str] = []
     under = ""
     for line in body:

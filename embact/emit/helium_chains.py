@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from embact.ir import Node, Op, const, select_less, topological
+from embact.ir import Node, Op, add, const, select_less, topological
 
 
 def laddered(root: Node) -> Node:
-    """Return an equal expression whose search trees are chains: of each, the last true step wins."""
+    """Return an equal expression whose search trees are chains: the last true step wins."""
     order = list(topological(root))
     uses = Counter(id(arg) for node in order for arg in node.args)
     made: dict[int, Node] = {}
@@ -30,9 +30,7 @@ def laddered(root: Node) -> Node:
 
 
 def _compared(node: Node) -> tuple[Node, int, Node, Node]:
-    """Return v, c, below, above of a choice that is ``below if v < c else above``; v may be a
-    constant where the choice is another.
-    """
+    """Return v, c, below, above of a choice ``below if v < c else above`` that has a constant."""
     a, b, then, other = node.args
     if b.op is Op.CONST:
         return a, b.value, then, other
@@ -47,12 +45,22 @@ def _steps(node: Node, uses: Counter[int]) -> list[tuple[int, Node]]:
         return []
     compared = _compared(node)[0]
 
-    def of(one: Node, low: int, high: int, first: bool) -> list[tuple[int, Node]]:
-        if one.op is Op.SELECT and (first or uses[id(one)] == 1):
-            if {Op.CONST} & {arg.op for arg in one.args[:2]} and _compared(one)[0] is compared:
-                _, c, below, above = _compared(one)
-                left = of(below, low, min(high, c), False) if low < c else []
-                return left + (of(above, max(low, c), high, False) if c < high else [])
-        return [(low, one)]
+    def of(one: Node, low: int, high: int, *, first: bool = False) -> list[tuple[int, Node]]:
+        ours = one.op is Op.SELECT and (first or uses[id(one)] == 1)
+        if not ours or not {Op.CONST} & {arg.op for arg in one.args[:2]}:
+            return [(low, one)]
+        number, c, below, above = _compared(one)
+        if number is not compared:
+            return [(low, one)]
+        left = of(below, low, min(high, c)) if low < c else []
+        return left + (of(above, max(low, c), high) if c < high else [])
 
-    return of(node, -(1 << 40), 1 << 40, True)
+    return of(node, -(1 << 40), 1 << 40, first=True)
+
+
+def with_constant(node: Node, constant: int) -> Node:
+    """Return a choice with a constant added to each of its leaves."""
+    if node.op is not Op.SELECT:
+        return add(node, const(constant))
+    a, b, then, other = node.args
+    return select_less(a, b, with_constant(then, constant), with_constant(other, constant))

@@ -19,8 +19,7 @@ REGISTERS = 8
 class Instruction:
     """One instruction, or a predicated block of two.
 
-    text: assembly with {d} for the result, {0}, {1} .. for ``args``, and {name} for scalars, which
-    are C expressions by their name in ``scalars``.
+    text: assembly with {d} for the result, {0}, {1} .. for ``args``, and %[number] for scalars.
     tied: the position in ``args`` of the value that the result replaces, -1 if there is none.
     apart: whether the result's register must differ from those of args.
     block: a comparison, ``vpt..``, under which the instruction runs; it is a text over args too.
@@ -30,12 +29,10 @@ class Instruction:
     text: str
     result: int
     args: tuple[int, ...] = ()
-    scalars: tuple[str, ...] = ()
     tied: int = -1
     apart: bool = False
     block: str = ""
     constant: int | None = None
-    comment: str = ""
 
 
 @dataclass
@@ -118,14 +115,14 @@ def _delayed(code: list[Instruction], outside: set[int]) -> list[Instruction]:
     for one in code:
         if one.constant is not None:
             continue
-        for arg in one.args:
-            if arg in waiting and arg not in outside:
-                ordered.append(waiting.pop(arg))
-        ordered.append(one)
+        wanted = dict.fromkeys(arg for arg in one.args if arg in waiting and arg not in outside)
+        ordered += [*map(waiting.pop, wanted), one]
     return ordered
 
 
-def _attempt(code: list[Instruction], hoisted: list[Instruction], bits: int) -> Placed | None:
+def _attempt(  # noqa: C901, PLR0912 - one case for each way in which a result meets operands
+    code: list[Instruction], hoisted: list[Instruction], bits: int
+) -> Placed | None:
     """Return code with these constants hoisted, None if registers do not suffice."""
     outside = {one.result for one in hoisted}
     ordered = _delayed(code, outside)
@@ -192,6 +189,3 @@ def _constant(one: Instruction, register: int, bits: int) -> str:
     if bits == 32 and high:
         parts.append(f"movt %[n], #{high}")
     return "\n".join([*parts, f"vdup.{bits} q{register}, %[n]"])
-
-
-__all__ = ["Instruction", "NotSpelt", "Placed", "placed", "replace"]

@@ -50,7 +50,8 @@ class Values:
                     found = MEANING[one.op](one, *operands)
                     value = np.broadcast_to(found, self.codes.shape)
                 self._known[id(one)] = (one, value)
-        return self._known[id(node)][1]
+        known: Codes = self._known[id(node)][1]
+        return known
 
     def bounds(self, node: Node, mask: Mask) -> tuple[int, int]:
         """Return the least and greatest value where it matters; (0, 0) if it matters nowhere."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from embact.ir import Node, Op, add, const, shr, topological
+from embact.ir import Node, Op, add, const, shl, shr, topological
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,41 @@ if TYPE_CHECKING:
     from embact.emit.helium_lanes import Mask, Values
 
 
-def halves(
+class Sums:
+    """Sums by shifts and additions, of which equal parts are one node."""
+
+    def __init__(self) -> None:
+        self._shared: dict[tuple[Op, int, int], Node] = {}
+
+    def total(self, terms: Sequence[tuple[Node, int]], constant: int) -> Node:
+        """Return the sum of coefficient * node + constant, added parts before subtracted ones."""
+        parts = [
+            (sign, self._scaled(node, power))
+            for node, coefficient in terms
+            for sign, power in signed_powers(coefficient)
+        ]
+        parts.sort(key=lambda part: -part[0])
+        made = None
+        for sign, part in parts:
+            if made is None:
+                made = part if sign > 0 else Node(Op.SUB, (const(constant), part))
+                constant = constant if sign > 0 else 0
+            else:
+                made = self._once(Op.ADD if sign > 0 else Op.SUB, made, part)
+        if made is None:
+            return const(constant)
+        return add(made, const(constant)) if constant else made
+
+    def _scaled(self, node: Node, power: int) -> Node:
+        if power == 0:
+            return node
+        return self._shared.setdefault((Op.SHL, id(node), power), shl(node, power))
+
+    def _once(self, op: Op, a: Node, b: Node) -> Node:
+        return self._shared.setdefault((op, id(a), id(b)), Node(op, (a, b)))
+
+
+def halves(  # noqa: PLR0913, PLR0917 - the terms of one formula, and where it must hold
     values: Values, bits: int, node: Node, c: int, constant: int, k: int, mask: Mask
 ) -> list[tuple[Node, int]]:
     """Return halving sums, and what is to be added, for (c * node + constant) >> k.
@@ -33,22 +67,17 @@ def halves(
     found = []
     for least, most in ends:
         free = [i for i in range(k) if not (c >> i) & 1 or i == 0]  # steps that add a constant
-        made, left = None, constant
+        made, left = node, constant
         for i in range(k):
             # the constants of steps that follow weigh at most this
             later = [j for j in free if j > i]
             span = (sum(least << j for j in later), sum(most << j for j in later))
-            if i == 0:
-                d = _near(left, span, least, most, 1 << i)
-                made = half_of(node, const(d)) if d else shr(node, 1)
-                left -= d
-            elif (c >> i) & 1:
+            if i and (c >> i) & 1:
                 made = half_of(made, node)
             else:
                 d = _near(left, span, least, most, 1 << i)
                 made = half_of(made, const(d)) if d else shr(made, 1)
                 left -= d << i
-        assert made is not None  # noqa: S101
         if left % (1 << k) == 0:
             found.append((made, left >> k))
     return found
@@ -65,9 +94,8 @@ def _near(left: int, span: tuple[int, int], least: int, most: int, weight: int) 
     return want if want <= most else least
 
 
-def half_of(a: Node | None, b: Node) -> Node:
+def half_of(a: Node, b: Node) -> Node:
     """Return (a + b) >> 1."""
-    assert a is not None  # noqa: S101 - for mypy
     return shr(add(a, b), 1)
 
 
@@ -114,3 +142,13 @@ def signed_powers(number: int) -> Sequence[tuple[int, int]]:
         number //= 2
         power += 1
     return found
+
+
+def is_magnitude(node: Node) -> bool:
+    """Return whether a MAX is the magnitude of a number: max(a, 0 - a)."""
+    if node.op is not Op.MAX:
+        return False
+    return any(
+        b.op is Op.SUB and b.args[0].op is Op.CONST and b.args[0].value == 0 and b.args[1] is a
+        for a, b in (node.args, node.args[::-1])
+    )

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embact.emit.helium_chains import laddered
+from embact.emit.helium_chains import laddered, with_constant
 from embact.emit.helium_lanes import NotSpelt, Values, arm_masks, relevance
-from embact.emit.helium_lines import halves, signed_powers, size, terms_of
-from embact.ir import Node, Op, add, const, select_less, shl, shr, sub
+from embact.emit.helium_lines import Sums, halves, is_magnitude, size, terms_of
+from embact.emit.helium_products import high_product, rounded_product
+from embact.ir import Node, Op, add, const, select_less, shr, sub
 
 if TYPE_CHECKING:
-
     from embact.emit.helium_lanes import Mask
 
 EXACT = {Op.LOOKUP, Op.MULH}
@@ -43,7 +43,7 @@ class _Narrowing:
         self.start = root
         self.masks = relevance(values, root)
         self.done: dict[int, Node] = {}
-        self.shared: dict[tuple[Op, int, int], Node] = {}
+        self.sums = Sums()
         self.moved_: dict[tuple[int, int], Node] = {}
 
     def root(self) -> Node:
@@ -58,7 +58,7 @@ class _Narrowing:
             return self.done[id(node)]
         return self.made(node, mask)
 
-    def made(self, node: Node, mask: Mask) -> Node:
+    def made(self, node: Node, mask: Mask) -> Node:  # noqa: PLR0911 - one for each case
         match node.op:
             case Op.INPUT | Op.CONST:
                 return node
@@ -103,7 +103,7 @@ class _Narrowing:
 
     # right shifts
 
-    def shifted(self, arg: Node, k: int, mask: Mask) -> Node:
+    def shifted(self, arg: Node, k: int, mask: Mask) -> Node:  # noqa: PLR0911 - one for each case
         """Return arg >> k."""
         if k == 0:
             return self.of(arg, mask)
@@ -118,11 +118,25 @@ class _Narrowing:
         if arg.op is Op.SELECT:
             return self.arms(arg, mask, lambda arm, where: self.shifted(arm, k, where))
         if arg.op is Op.MUL or (arg.op is Op.ADD and Op.MUL in {a.op for a in arg.args}):
-            raise NotSpelt("a product is too wide")
+            sought = (self.values, self.bits, arg, k, mask)
+            product = high_product(*sought) or rounded_product(*sought)
+            if product is None:
+                raise NotSpelt("a product is too wide")
+            return self.product(product, mask)
         if arg.op is Op.SHR:
             return self.shifted(arg.args[0], min(31, arg.value + k), mask)
         terms, constant = terms_of(arg)
         return self.line(terms, constant, k, mask)
+
+    def product(self, node: Node, mask: Mask) -> Node:
+        """Return a high product, and what is added to it, with its number's operands narrowed."""
+        if node.op is Op.ADD:
+            return add(self.product(node.args[0], mask), node.args[1])
+        inner, half = node.args[0], 0
+        if inner.op is Op.ADD:
+            inner, half = inner.args[0], inner.args[1].value
+        made = Node(Op.MUL, tuple(self.of(one, mask) for one in inner.args))
+        return shr(add(made, const(half)) if half else made, node.value)
 
     def line(self, terms: dict[int, tuple[Node, int]], constant: int, k: int, mask: Mask) -> Node:
         """Return (sum of coefficient * node + constant) >> k."""
@@ -162,43 +176,12 @@ class _Narrowing:
         return add(node, const(constant)) if constant else node
 
     def total(self, terms: dict[int, tuple[Node, int]], constant: int, mask: Mask) -> Node:
-        """Return the sum of coefficient * node + constant, by shifts and sums; nodes are shared."""
-        parts: list[tuple[int, Node]] = []
-        for node, coefficient in terms.values():
-            base = self.of(node, mask)
-            for sign, power in signed_powers(coefficient):
-                parts.append((sign, self.scaled(base, power)))
-        parts.sort(key=lambda part: -part[0])
-        made = None
-        for sign, part in parts:
-            if made is None:
-                made = part if sign > 0 else self.once(Op.SUB, const(constant), part)
-                constant = constant if sign > 0 else 0
-            else:
-                made = self.once(Op.ADD if sign > 0 else Op.SUB, made, part)
-        if made is None:
-            return const(constant)
-        return add(made, const(constant)) if constant else made
-
-    def scaled(self, node: Node, power: int) -> Node:
-        if power == 0:
-            return node
-        key = (Op.SHL, id(node), power)
-        if key not in self.shared:
-            self.shared[key] = shl(node, power)
-        return self.shared[key]
-
-    def once(self, op: Op, a: Node, b: Node) -> Node:
-        key = (op, id(a), id(b))
-        if a.op is Op.CONST:
-            return Node(op, (a, b))
-        if key not in self.shared:
-            self.shared[key] = Node(op, (a, b))
-        return self.shared[key]
+        """Return the sum of coefficient * node + constant."""
+        return self.sums.total([(self.of(node, mask), c) for node, c in terms.values()], constant)
 
     # limits
 
-    def saturated(self, arg: Node, n: int, mask: Mask) -> Node:
+    def saturated(self, arg: Node, n: int, mask: Mask) -> Node:  # noqa: PLR0911 - one for each case
         """Return arg limited to n bits."""
         low, high = self.values.bounds(arg, mask)
         least, most = -(1 << (n - 1)), (1 << (n - 1)) - 1
@@ -218,6 +201,9 @@ class _Narrowing:
             return self.bounded(Op.MIN, arg, most, mask, saturate=False)
         if arg.op is Op.SELECT:
             return self.arms(arg, mask, lambda arm, where: self.saturated(arm, n, where))
+        if arg.op is Op.SHR and arg.args[0].op is Op.SELECT:
+            k, inner = arg.value, arg.args[0]
+            return self.arms(inner, mask, lambda arm, at: self.saturated(shr(arm, k), n, at))
         raise NotSpelt("a saturation is too wide")
 
     def centred(self, arg: Node, mask: Mask) -> Node | None:
@@ -239,7 +225,8 @@ class _Narrowing:
         low, high = self.values.bounds(arg, where)
         if high - low >= 1 << self.bits:
             return None
-        shift = (low + high + 1) // 2
+        lanes = 1 << (self.bits - 1)
+        shift = min(max((low + high + 1) // 2, 1 - lanes), lanes - 1)
         key = id(arg), shift
         try:
             if key not in self.moved_:
@@ -263,7 +250,7 @@ class _Narrowing:
             case Op.SHR:
                 inner = add(arg.args[0], const(shift << arg.value))
                 if arg.args[0].op is Op.SELECT:
-                    inner = _into(arg.args[0], shift << arg.value)
+                    inner = with_constant(arg.args[0], shift << arg.value)
                 return self.shifted(inner, arg.value, mask)
         return add(self.of(arg, mask), const(shift))
 
@@ -273,11 +260,13 @@ class _Narrowing:
             a, b = b, a
         if b.op is Op.CONST:
             return self.bounded(node.op, a, b.value, mask)
-        if not self.values.fits(self.bits, mask, a, b) and not _absolute(node):
+        if not self.values.fits(self.bits, mask, a, b) and not is_magnitude(node):
             raise NotSpelt("a minimum is too wide")
         return Node(node.op, (self.of(a, mask), self.of(b, mask)))
 
-    def bounded(self, op: Op, arg: Node, limit: int, mask: Mask, *, saturate: bool = True) -> Node:
+    def bounded(  # noqa: C901, PLR0911 - one for each case
+        self, op: Op, arg: Node, limit: int, mask: Mask, *, saturate: bool = True
+    ) -> Node:
         """Return min or max of arg and a constant."""
         low, high = self.values.bounds(arg, mask)
         if (low >= limit) if op is Op.MAX else (high <= limit):
@@ -324,21 +313,3 @@ class _Narrowing:
         limited = self.saturated(a, self.bits, mask)
         moved = Node(arg.op, (limited, b))
         return Node(op, (moved, const(limit)))
-
-
-def _into(node: Node, constant: int) -> Node:
-    """Return a choice with a constant added to each of its leaves."""
-    if node.op is not Op.SELECT:
-        return add(node, const(constant))
-    a, b, then, other = node.args
-    return select_less(a, b, _into(then, constant), _into(other, constant))
-
-
-def _absolute(node: Node) -> bool:
-    """Return whether a MAX is the magnitude of a number: max(a, 0 - a)."""
-    if node.op is not Op.MAX:
-        return False
-    return any(
-        b.op is Op.SUB and b.args[0].op is Op.CONST and b.args[0].value == 0 and b.args[1] is a
-        for a, b in (node.args, node.args[::-1])
-    )

@@ -13,6 +13,8 @@ from embact.emit.helium_lanes import NotSpelt
 from embact.ir import Node, Op
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from embact.emit.helium_lanes import Mask
     from embact.emit.helium_select import Selection
 
@@ -33,34 +35,9 @@ class Pending:
     apart: bool = False
 
 
-def pending(at: Selection, node: Node) -> Pending:
-    match node.op:
-        case Op.ADD:
-            return added(at, *node.args)
-        case Op.SUB:
-            return difference(at, *node.args)
-        case Op.MUL:
-            return product(at, *node.args)
-        case Op.MULH:
-            return high(at, *node.args)
-        case Op.SHL:
-            return left(at, node)
-        case Op.SHR:
-            return right(at, node)
-        case Op.AND:
-            a, b = node.args
-            return Pending("vand {d}, {0}, {1}", (at.of(a), at.of(b)))
-        case Op.MIN | Op.MAX:
-            return limit(at, node.op, *node.args, at.masks[id(node)])
-        case Op.SAT:
-            return saturation(at, node)
-        case Op.LOOKUP:
-            return lookup(at, node)
-        case _:
-            raise NotSpelt(f"{node.op.value} has no instruction")
-
-
-def added(at: Selection, a: Node, b: Node) -> Pending:
+def added(at: Selection, node: Node) -> Pending:
+    """Return a + b; with a product of one reader, a multiplication that accumulates."""
+    a, b = node.args
     i = f"i{at.bits}"
     if a.op is Op.CONST:
         a, b = b, a
@@ -82,7 +59,9 @@ def added(at: Selection, a: Node, b: Node) -> Pending:
     return Pending(f"vadd.{i} {{d}}, {{0}}, {{1}}", (at.of(a), at.of(b)))
 
 
-def difference(at: Selection, a: Node, b: Node) -> Pending:
+def difference(at: Selection, node: Node) -> Pending:
+    """Return a - b."""
+    a, b = node.args
     i = f"i{at.bits}"
     if b.op is Op.CONST:
         return Pending(f"vadd.{i} {{d}}, {{0}}, {at.scalar(-b.value)}", (at.of(a),))
@@ -93,7 +72,9 @@ def difference(at: Selection, a: Node, b: Node) -> Pending:
     return Pending(f"vsub.{i} {{d}}, {{0}}, {{1}}", (at.of(a), at.of(b)))
 
 
-def product(at: Selection, a: Node, b: Node) -> Pending:
+def product(at: Selection, node: Node) -> Pending:
+    """Return a * b."""
+    a, b = node.args
     i = f"i{at.bits}"
     if a.op is Op.CONST:
         a, b = b, a
@@ -102,13 +83,16 @@ def product(at: Selection, a: Node, b: Node) -> Pending:
     return Pending(f"vmul.{i} {{d}}, {{0}}, {{1}}", (at.of(a), at.of(b)))
 
 
-def high(at: Selection, a: Node, b: Node) -> Pending:
+def high(at: Selection, node: Node) -> Pending:
+    """Return the upper half of a product of lanes of 32 bits."""
+    a, b = node.args
     if at.bits != 32:
         raise NotSpelt("MULH needs lanes of 32 bits")
     return Pending("vmulh.s32 {d}, {0}, {1}", (at.of(a), at.of(b)))
 
 
 def left(at: Selection, node: Node) -> Pending:
+    """Return a * 2**value."""
     (a,) = node.args
     if node.value >= at.bits:
         raise NotSpelt("a shift beyond the lane")
@@ -116,8 +100,17 @@ def left(at: Selection, node: Node) -> Pending:
 
 
 def right(at: Selection, node: Node) -> Pending:
+    """Return a >> value, by a halving or rounding instruction where that is less."""
     (a,) = node.args
     k = node.value
+    if a.op is Op.MUL and k == at.bits - 1 and at.alone(a) and at.signed(*a.args):
+        b, c = a.args
+        if c.op is Op.CONST and -(1 << k) < c.value:  # the product of the two least would saturate
+            text = f"vqdmulh.s{at.bits} {{d}}, {{0}}, {at.scalar(c.value)}"
+            return Pending(text, (at.of(b),))
+    doubled = high_half(at, a, k)
+    if doubled is not None:
+        return doubled
     halved = halving(at, a, k)
     if halved is not None:
         return halved
@@ -125,6 +118,19 @@ def right(at: Selection, node: Node) -> Pending:
     if k >= at.bits and kind[0] == "u":
         raise NotSpelt("a shift beyond the lane")
     return Pending(f"vshr.{kind} {{d}}, {{0}}, #{min(k, at.bits)}", (at.of(a),))
+
+
+def high_half(at: Selection, a: Node, k: int) -> Pending | None:
+    """Return the instruction for the upper half of twice a product of numbers, rounded or not."""
+    name, rounding = "vqdmulh", a.op is Op.ADD and a.args[1].op is Op.CONST
+    if rounding and a.args[1].value == 1 << (at.bits - 2) and at.alone(a):
+        name, a = "vqrdmulh", a.args[0]
+    if a.op is not Op.MUL or k != at.bits - 1 or not at.alone(a) or not at.signed(*a.args):
+        return None
+    least = -(1 << k)
+    if all(at.values.bounds(one, at.masks[id(one)])[0] == least for one in a.args):
+        return None  # the product of the two least would saturate
+    return Pending(f"{name}.s{at.bits} {{d}}, {{0}}, {{1}}", tuple(map(at.of, a.args)))
 
 
 def halving(at: Selection, a: Node, k: int) -> Pending | None:
@@ -151,7 +157,16 @@ def halving(at: Selection, a: Node, k: int) -> Pending | None:
     return None
 
 
-def limit(at: Selection, op: Op, a: Node, b: Node, mask: Mask) -> Pending:
+def bitwise(at: Selection, node: Node) -> Pending:
+    """Return a & b."""
+    a, b = node.args
+    return Pending("vand {d}, {0}, {1}", (at.of(a), at.of(b)))
+
+
+def limit(at: Selection, node: Node) -> Pending:
+    """Return the lesser or greater of a and b, or the magnitude of a."""
+    a, b = node.args
+    op, mask = node.op, at.masks[id(node)]
     for one, other in ((a, b), (b, a)):
         if op is Op.MAX and other.op is Op.SUB and other.args[1] is one:
             zero = other.args[0]
@@ -199,6 +214,7 @@ def saturation(at: Selection, node: Node, *, last: bool = False) -> Pending:
 
 
 def kind_signed(at: Selection, a: Node, mask: Mask) -> str:
+    """Return the type of signed lanes; raise NotSpelt if a does not fit them."""
     if not at.values.signed(at.bits, mask, a):
         raise NotSpelt("a saturation is too wide")
     return f"s{at.bits}"
@@ -212,6 +228,7 @@ def saturating(at: Selection, a: Node, mask: Mask) -> bool:
 
 
 def lookup(at: Selection, node: Node) -> Pending:
+    """Return a gather: the index is read as unsigned, and is inside the table on every input."""
     (index,) = node.args
     assert node.table is not None  # noqa: S101 - Node guarantees it
     size = node.table.bits
@@ -222,3 +239,19 @@ def lookup(at: Selection, node: Node) -> Pending:
     scaled = "" if size == 8 else f", uxtw #{size // 16}"
     text = f"vldr{LETTER[size]}.{kind}{at.bits} {{d}}, [{base}, {{0}}{scaled}]"
     return Pending(text, (at.of(index),), apart=True)
+
+
+PENDING: dict[Op, Callable[[Selection, Node], Pending]] = {
+    Op.LOOKUP: lookup,
+    Op.ADD: added,
+    Op.SUB: difference,
+    Op.MUL: product,
+    Op.MULH: high,
+    Op.SHL: left,
+    Op.SHR: right,
+    Op.AND: bitwise,
+    Op.MIN: limit,
+    Op.MAX: limit,
+    Op.SAT: saturation,
+}
+"""The last instruction by operation. SELECT is the selection's own, DIV has none."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from embact.emit.helium_code import Instruction, immediate
 from embact.emit.helium_lanes import NotSpelt, Values, relevance
-from embact.emit.helium_operations import LETTER, SCALAR, Pending, pending, saturation
+from embact.emit.helium_operations import LETTER, PENDING, SCALAR, Pending, saturation
 from embact.ir import Node, Op, topological
 
 if TYPE_CHECKING:
@@ -55,13 +55,16 @@ class Selection:
     # what is where
 
     def fresh(self) -> int:
+        """Return the number of a new value."""
         self.count += 1
         return self.count - 1
 
     def signed(self, *nodes: Node) -> bool:
+        """Return whether nodes fit signed lanes where they matter."""
         return all(self.values.signed(self.bits, self.masks[id(n)], n) for n in nodes)
 
     def unsigned(self, *nodes: Node) -> bool:
+        """Return whether nodes fit unsigned lanes where they matter."""
         return all(self.values.unsigned(self.bits, self.masks[id(n)], n) for n in nodes)
 
     def kind(self, *nodes: Node) -> str:
@@ -93,7 +96,7 @@ class Selection:
             if node.op is Op.SELECT:
                 self.number[id(node)] = self.chosen(node)
             else:
-                self.number[id(node)] = self.emit(pending(self, node))
+                self.number[id(node)] = self.emit(PENDING[node.op](self, node))
         return self.number[id(node)]
 
     def emit(self, one: Pending, block: str = "", compared: tuple[int, ...] = ()) -> int:
@@ -117,7 +120,9 @@ class Selection:
 
     # choices
 
-    def comparison(self, a: Node, b: Node, mask: Mask, *, less: bool) -> tuple[str, list[int]]:
+    def comparison(  # noqa: PLR0911 - one for each encoding
+        self, a: Node, b: Node, mask: Mask, *, less: bool
+    ) -> tuple[str, list[int]]:
         """Return a < b, or its opposite, with {a} and {b} for the operands that are vectors."""
         bits = self.bits
         if self.values.signed(bits, mask, a, b):
@@ -139,6 +144,7 @@ class Selection:
         return f".u{bits} cs, {{a}}, {{b}}", [self.of(a), self.of(b)]
 
     def zero_or(self, value: int) -> str:
+        """Return a scalar operand of a comparison, which has a register for 0."""
         return self.scalar(value) if value else "zr"
 
     def merged(self, arm: Node) -> Pending | None:
@@ -148,7 +154,7 @@ class Selection:
             return Pending(text or f"vdup.{self.bits} {{d}}, {self.scalar(arm.value)}")
         if not self.alone(arm) or arm.op in (Op.SELECT, Op.INPUT, Op.LOOKUP):
             return None
-        made = pending(self, arm)
+        made = PENDING[arm.op](self, arm)
         if made.tied >= 0 or made.apart:
             self.number[id(arm)] = self.emit(made)
             return None

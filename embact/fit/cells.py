@@ -35,6 +35,7 @@ from embact.ir import (
 
 if TYPE_CHECKING:
     from embact.fit.knots import Sides
+    from embact.grid import Codes
 
 BITS = 16
 """Width of inputs, outputs, bases and slopes."""
@@ -141,9 +142,7 @@ def _cells(sides: Sides, k: int, n: int, ends: tuple[int | None, int | None]) ->
     return None
 
 
-def _points(
-    sides: Sides, first: int, size: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _points(sides: Sides, first: int, size: int) -> tuple[Codes, Codes, Codes, Codes]:
     """Return a cell's points: where there are lower bounds and which, and likewise upper ones."""
     found = []
     for side in sides:
@@ -152,9 +151,7 @@ def _points(
     return found[0], found[1], found[2], found[3]
 
 
-def _least_steepness(
-    at: np.ndarray, least: np.ndarray, to: np.ndarray, most: np.ndarray
-) -> float:
+def _least_steepness(at: Codes, least: Codes, to: Codes, most: Codes) -> float:
     """Return a lower bound of the magnitude of the slope, in codes, that serves a cell."""
     run = (at[:, None] - to[None, :]).astype(float)
     rise = (least[:, None] - most[None, :] - 1).astype(float)
@@ -162,9 +159,7 @@ def _least_steepness(
     return float(np.max(rise[needed] / np.abs(run[needed]), initial=0.0))
 
 
-def line_of(
-    at: np.ndarray, least: np.ndarray, to: np.ndarray, most: np.ndarray
-) -> tuple[int, int] | None:
+def line_of(at: Codes, least: Codes, to: Codes, most: Codes) -> tuple[int, int] | None:
     """Return an int16 (base, slope) with least <= base + (slope * at >> 16) and likewise most.
 
     None if there is none. Any two points bound the slope, and all that is left is tried; of what

@@ -3,8 +3,9 @@
     y = clamp((T[i] * 2**k + (T[i+1] - T[i]) * f + offset) >> (k + P)),  p = i * 2**k + f
 
 with p the position of the input in the domain, or its magnitude if folded, and P the fraction bits
-of the knot values T. Whether such a table serves is decided exactly, see ``knots``. This module
-must not know C or costs.
+of the knot values T. Whether such a table serves is decided exactly, see ``knots``. From int16 to
+int16 there are also lines of cells that do not meet, see ``cells``: twice the bytes, but fewer
+instructions, on any scale. This module must not know C or costs.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from embact.fit.cells import widest_cells
 from embact.fit.fold import fold
 from embact.fit.knots import Form, cell_count, first_that_serves, hulls, knot_count
 from embact.fit.line import FREE
@@ -48,6 +50,10 @@ SPACING_MIN = {8: 1, 16: 4}
 
 FRACTION_MAX = 6
 """A knot is within 2**-7 code of where it is best; the bits above are room to overshoot."""
+
+
+LINES_BYTES = 1 << 14
+"""Lines of more bytes are no table for a microcontroller; knots of the same bytes serve more."""
 
 
 def forms(bounds: Intervals, spacing_log2: int, element_bits: int) -> list[Form]:
@@ -112,7 +118,8 @@ def interp(problem: Problem) -> Iterator[Candidate]:
     its ``forms``. Tables that the limits do not afford are not sought. With ``options.segments`` =
     n, a power of two, the cells are the most up to n that a k gives, and no table of the same
     elements and cells serves with one code less. Nothing is yielded for other n, or where one entry
-    for each input takes no more bytes.
+    for each input takes no more bytes. Without a number and without a fold, lines of the widest
+    cells that serve are yielded, too, from int16 to int16.
     """
     number = problem.options.segments
     for folded in (False, True):
@@ -121,6 +128,25 @@ def interp(problem: Problem) -> Iterator[Candidate]:
                 yield from _smallest(problem, folded=folded)
             elif number & (number - 1) == 0:
                 yield from _least_error(problem, number, folded=folded)
+    if number is None and problem.options.fold is not True:
+        yield from _lines(problem)
+
+
+def _lines(problem: Problem) -> Iterator[Candidate]:
+    """Yield lines of the widest cells within the limits, if there are any; int16 to int16."""
+    if (problem.spec.input.bits, problem.spec.output.bits) != (16, 16):
+        return
+    most = problem.limits.max_bytes
+    found = widest_cells(problem.bounds(), LINES_BYTES if most is None else min(most, LINES_BYTES))
+    if found is not None:
+        parameters = {
+            "cells": 1 << found.index_bits,
+            "spacing_log2": found.spacing_log2,
+            "slope_shift": found.slope_shift,
+            "index_bits": found.index_bits,
+            "folded": 0,
+        }
+        yield Candidate(Kernel(found.result, 16, 16), parameters)
 
 
 def _smallest(problem: Problem, *, folded: bool) -> Iterator[Candidate]:

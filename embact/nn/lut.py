@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def lut_s8(codes: Codes, table: Codes) -> Codes:
-    """Return table[codes mod 256]: the table has the results for 0..127, then those for -128..-1."""
+    """Return table[codes mod 256]: the table has the results for 0..127, then for -128..-1."""
     if table.shape != (256,):
         raise EmbactError("entries of a table", got=table.shape, allowed="(256,)")
     result: Codes = table[codes & 255]

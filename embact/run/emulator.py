@@ -36,6 +36,9 @@ TIMEOUT_S = 60.0
 FAULT_STATUS = 224
 """``c_src/bare/embact_bare.c`` ends a program that faults with this plus the exception's number."""
 
+MOST_STATUS = 199
+"""Of a program that ends by itself."""
+
 FAULTS = {
     2: "non-maskable interrupt",
     3: "hard fault",
@@ -43,6 +46,7 @@ FAULTS = {
     5: "bus fault",
     6: "usage fault",
     7: "secure fault",
+    11: "supervisor call",
 }
 _CAUSES = {
     0: "instruction fetch not allowed",
@@ -132,18 +136,20 @@ def emulate(image: Image, *, traced: bool, timeout_s: float, chosen: Emulator | 
         raise EmbactError("timeout in seconds", got=timeout_s, allowed="above 0, at most 86400")
     chosen = emulator(image.core) if chosen is None else chosen
     if chosen.kind == "unicorn":
-        return emulator_unicorn.run(image, traced=traced, timeout_s=timeout_s)
-    version = tuple(int(part) for part in chosen.version.split("."))
-    ran = emulator_qemu.run(image, chosen.command, version, traced=traced, timeout_s=timeout_s)
-    fault = _fault(image, ran)
-    return dataclasses.replace(ran, failure=fault) if fault and not ran.failure else ran
+        ran = emulator_unicorn.run(image, traced=traced, timeout_s=timeout_s)
+    else:
+        version = tuple(int(part) for part in chosen.version.split("."))
+        ran = emulator_qemu.run(image, chosen.command, version, traced=traced, timeout_s=timeout_s)
+    return ran if ran.failure else dataclasses.replace(ran, failure=_fault(image, ran))
 
 
 def _fault(image: Image, ran: Ran) -> str:
     """Return in words the fault in which a program ended: which, why and where; else ""."""
     exception = ran.status - FAULT_STATUS
-    if not 0 < exception < 16:
+    if ran.status <= MOST_STATUS:
         return ""
+    if not 0 < exception < 16:
+        return f"it ended with status {ran.status}, which is above {MOST_STATUS}"
     name = FAULTS.get(exception, f"exception {exception}")
     address, cause = struct.unpack("<II", ran.written[-8:].rjust(8, b"\0"))
     causes = [words for bit, words in _CAUSES.items() if cause >> bit & 1]

@@ -52,9 +52,7 @@ def run(
         ]
         counter = Counter(image) if traced else None
         if traced:
-            # 8.1 renamed the option
-            one = ("-singlestep",) if version < (8, 1) else ("-accel", "tcg,one-insn-per-tb=on")
-            command += [*one, "-d", "exec,nochain"]
+            command += counting_options(version)
         why: list[str] = []
         with _process(command, folder, timeout_s, why) as (process, log):
             if counter:
@@ -66,6 +64,12 @@ def run(
             why.append(f"it broke the emulator: {signal.Signals(-process.returncode).name}: {said}")
         traces = counter.traces() if counter else ()
         return Ran(process.returncode, content, traces, "".join(why))
+
+
+def counting_options(version: tuple[int, ...]) -> list[str]:
+    """Return the options that log each executed instruction; version 8.1 renamed one."""
+    one = ["-singlestep"] if version < (8, 1) else ["-accel", "tcg,one-insn-per-tb=on"]
+    return [*one, "-d", "exec,nochain"]
 
 
 def _count(log: int, counter: Counter) -> None:

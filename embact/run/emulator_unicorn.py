@@ -25,7 +25,7 @@ _PAGE = 0x1000
 _BREAKPOINT = 7
 """Number of the exception that BKPT raises, as the emulator counts them."""
 
-_EXCEPTIONS = {1: "undefined instruction", 3: "instruction fetch not allowed", 4: "data access"}
+_EXCEPTIONS = {1: "undefined instruction", 2: "supervisor call", _BREAKPOINT: "breakpoint"}
 
 _SEMIHOSTING = b"\xab\xbe"
 """BKPT 0xAB."""
@@ -91,6 +91,15 @@ def run(image: Image, *, traced: bool, timeout_s: float) -> Ran:
             uc.emu_stop()
 
     uc.hook_add(unicorn.UC_HOOK_INTR, interrupted)
+
+    def accessed(uc: Any, _: int, address: int, size: int, __: int, ___: Any) -> None:
+        if address % size:
+            at = uc.reg_read(arm.UC_ARM_REG_PC)
+            host.failure = f"it faulted: unaligned access at {place(image.elf, at)}"
+            uc.emu_stop()
+
+    if image.core.architecture == "ARMv6-M":  # has no unaligned access, but unicorn allows it
+        uc.hook_add(unicorn.UC_HOOK_MEM_READ | unicorn.UC_HOOK_MEM_WRITE, accessed)
     blocks = _Blocks(image, uc) if traced else None
     if blocks:
         uc.hook_add(unicorn.UC_HOOK_BLOCK, blocks.entered)

@@ -7,8 +7,8 @@ know activations or budgets.
 
 from __future__ import annotations
 
+import dataclasses
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +34,7 @@ TIMEOUT_S = 120.0
 _VERDICT = struct.Struct("<8i")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Seen:
     """What a core did with one function.
 
@@ -172,7 +172,8 @@ def _run(
         seen[name] = Seen(outputs, _words(verdict))
         position = end
     if ran.failure or ran.status or position != len(ran.written):
-        why = ran.failure or f"it ended with status {ran.status}"
+        sent = f"status {ran.status} and {len(ran.written)} bytes, not {position}"
+        why = ran.failure or f"it ended with {sent}"
         raise EmbactError(f"a check of kernels on {image.core.name}", got=why)
     return seen, ""
 

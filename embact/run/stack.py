@@ -60,7 +60,7 @@ def _deepest(
         own += _pushed(instruction, one)
         target = instruction.target
         inside = one.address <= target < one.address + one.size
-        if instruction.name in {"b", "bl"} and target >= 0 and not inside:
+        if target >= 0 and (instruction.name == "bl" or (instruction.name == "b" and not inside)):
             called = next((s for s in functions if s.address <= target < s.address + s.size), None)
             if called is None:
                 raise EmbactError("call of no function", got=instruction.text, where=one.name)

@@ -109,7 +109,7 @@ def needs(request):
     def check(*programs):
         for program in programs:
             if shutil.which(program) is None:
-                if request.config.getoption("--require-emulators", default=False):
+                if request.config.getoption("--require-emulators"):
                     pytest.fail(f"{program} is missing")
                 pytest.skip(f"{program} is missing")
 

@@ -4,40 +4,21 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from embact.bench.board_folder import board_files, crc
 from embact.bench.subject import of_fit
 from embact.cli import _run
 from embact.cores import CORES
-from embact.fit.record import fit_json
-from embact.ir import Table, add, const, lookup, x
-from embact.kernel import Kernel
+from embact.fit.record import fit_of_json
 
 
-@pytest.fixture
-def kernel(fit_of, tmp_path):
-    """A kernel's file, and its fit."""
-    table = Table("table", tuple(range(127, -129, -1)))
-    fit = fit_of(Kernel(lookup(table, add(x(), const(128))), 8, 8))
-    fit = type(fit)(
-        type(fit.problem)(fit.activation, fit.spec, type(fit.limits)(1 << 16)),
-        fit.family,
-        fit.candidate,
-        fit.certificate,
-    )
-    path = tmp_path / "mirror.json"
-    path.write_text(fit_json(fit), "utf-8")
-    return path, fit
-
-
-def test_the_folder_is_that_of_the_kernels(kernel, tmp_path, capsys):
-    path, fit = kernel
+def test_the_folder_is_that_of_the_kernels(mirror, tmp_path, capsys):
     out = tmp_path / "board"
-    words = ["board", str(path), "--core", "cortex-m0plus", "--out", str(out)]
+    words = ["board", str(mirror), "--core", "cortex-m0plus", "--out", str(out)]
     assert _run(words) == 0
     assert "1 rows for cortex-m0plus" in capsys.readouterr().out
-    expected = board_files((of_fit("mirror", fit),), CORES["cortex-m0plus"])
+    expected = board_files(
+        (of_fit("mirror", fit_of_json(mirror.read_bytes())),), CORES["cortex-m0plus"]
+    )
     written = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     assert written == expected.keys()
     assert all((out / name).read_text("utf-8") == text for name, text in expected.items())
@@ -47,9 +28,9 @@ def test_the_folder_is_that_of_the_kernels(kernel, tmp_path, capsys):
     assert len(said["files"]) == len(expected)
 
 
-def test_files_that_were_edited_are_not_replaced_unasked(kernel, tmp_path, capsys):
+def test_files_that_were_edited_are_not_replaced_unasked(mirror, tmp_path, capsys):
     out = tmp_path / "board"
-    words = ["board", str(kernel[0]), "--core", "cortex-m4", "--out", str(out)]
+    words = ["board", str(mirror), "--core", "cortex-m4", "--out", str(out)]
     assert _run(words) == 0
     makefile = (out / "Makefile").read_text("utf-8")
     (out / "Makefile").write_text(makefile.replace("512K", "64K"), "utf-8")
@@ -61,9 +42,9 @@ def test_files_that_were_edited_are_not_replaced_unasked(kernel, tmp_path, capsy
     assert (out / "Makefile").read_text("utf-8") == makefile
 
 
-def test_a_core_that_does_not_exist_writes_nothing(kernel, tmp_path, capsys):
+def test_a_core_that_does_not_exist_writes_nothing(mirror, tmp_path, capsys):
     out = tmp_path / "board"
-    assert _run(["board", str(kernel[0]), "--core", "cortex-m1", "--out", str(out)]) == 2
+    assert _run(["board", str(mirror), "--core", "cortex-m1", "--out", str(out)]) == 2
     assert "unknown core: got 'cortex-m1'" in capsys.readouterr().err
     assert not out.exists()
 

@@ -28,6 +28,7 @@ PLAIN = Options(slope_bits=8, fold=False, lookup="compare", shifts="common", cla
 GOLDEN = {
     "sigmoid_lut_s8": ("sigmoid", {}, QuantSpec(S8, PROBABILITY), Limits(max_error=0), "lut"),
     "relu_affine_s8": ("relu", {}, QuantSpec(S8, Grid(0.07, -128, 8)), Limits(), "affine"),
+    "relu_clamp_s8": ("relu", {}, QuantSpec(S8, S8), Limits(0), "affine"),
     "leaky_relu_affine_s16": (
         *("leaky_relu", {"alpha": 0.1}),
         *(QuantSpec(S16, Grid(0.0003, 0, 16)), Limits(), "affine"),
@@ -183,7 +184,7 @@ def test_two_headers_go_together(compilers, compile_only, fits):
 
 def test_header_of_another_abi_is_an_error(compilers, compile_only, fits):
     one = emit_header({"embact_a": fits["relu_affine_s8"]})
-    other = one.replace("EMBACT_ABI_VERSION 2", "EMBACT_ABI_VERSION 3")
+    other = one.replace("EMBACT_ABI_VERSION 3", "EMBACT_ABI_VERSION 4")
     other = other.replace("EMBACT_A_", "EMBACT_B_")
     for before in ('#include "other.h"\n', "#define EMBACT_ABI_VERSION 0\n"):
         source = before + '#include "one.h"\n'

@@ -5,7 +5,7 @@ import pytest
 from embact import cost
 from embact.activations import activation
 from embact.certify import certify
-from embact.cost import instructions
+from embact.cost import Prices, instructions
 from embact.fit import search
 from embact.fit.classics import CLASSICS
 from embact.fit.problem import Limits, Options, Problem
@@ -212,10 +212,16 @@ def test_options_outside_their_range_are_refused(refuses, options, parts):
 
 def test_a_cheaper_price_list_changes_the_choice(monkeypatch):
     problem = asked(*HARD)
-    dear = cost.CORES["cortex-m4"] | {Op.LOOKUP: 1000}
-    monkeypatch.setitem(cost.CORES, "cortex-m4", dear)
+    prices = {"loop": 4.0} | {f"{op.value} all": 1.0 for op in Op}
+
+    def priced(lookup):
+        fitted = {"cortex-m3": prices, "cortex-m4": prices | {"LOOKUP all": lookup}}
+        rest = ("test", 0.1, 0.2, 1)
+        monkeypatch.setattr(cost, "_by_core", lambda core: ({}, Prices(*rest, fitted[core])))
+
+    priced(1000.0)
     assert fit(problem).kernel.table_bytes == 0
-    monkeypatch.setitem(cost.CORES, "cortex-m4", dear | {Op.LOOKUP: -10})
+    priced(-10.0)
     assert fit(problem).kernel.table_bytes > 0
     assert (
         fit(asked(*HARD, options=Options(core="cortex-m3"))).kernel.digest
@@ -250,8 +256,8 @@ def test_the_least_error_within_few_bytes_is_not_exact():
 def test_the_choice_says_why():
     choice = choose(asked("sigmoid", SIGMOID))
     assert choice.reason.startswith(
-        f"{choice.fit.family} has the fewest estimated instructions on cortex-m4 "
-        f"({instructions(choice.fit.kernel)}) of "
+        f"{choice.fit.family} has the fewest instructions on cortex-m4 "
+        f"({cost.cost(choice.fit.kernel)}) of "
     )
     assert "the best of others: " in choice.reason
     assert "\n" not in choice.reason

@@ -116,21 +116,22 @@ static inline void embact_relu_s8(const int8_t *input, int8_t *output, int32_t s
     if (size > 0) {
         __asm__ volatile(
             "vmrs r12, p0\n\t"
-            "dlstp.32 lr, %[n]\n\t"
-            "movw r8, #457\n\t"
-            "vmvn.i32 q7, #127\n\t"
+            "dlstp.16 lr, %[n]\n\t"
+            "movw r8, #60965\n\t"
+            "movw r9, #914\n\t"
+            "vmvn.i16 q7, #127\n\t"
             "1:\n\t"
-            "vldrb.s32 q0, [%[x]], #4\n\t"
-            "vmvn.i32 q1, #65280\n\t"
-            "vmla.s32 q1, q0, r8\n\t"
-            "vshr.s32 q0, q1, #9\n\t"
-            "vmax.s32 q0, q0, q7\n\t"
-            "vstrb.32 q0, [%[y]], #4\n\t"
+            "vldrb.s16 q0, [%[x]], #8\n\t"
+            "vshl.i16 q0, q0, #5\n\t"
+            "vadd.i16 q0, q0, r8\n\t"
+            "vqdmulh.s16 q0, q0, r9\n\t"
+            "vmax.s16 q0, q0, q7\n\t"
+            "vstrb.16 q0, [%[y]], #8\n\t"
             "letp lr, 1b\n\t"
             "vmsr p0, r12"
             : [x] "+l"(input), [y] "+l"(output), [n] "+r"(size)
             :
-            : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "r8", "r12", "lr", "cc",
+            : "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7", "r8", "r9", "r12", "lr", "cc",
               "memory");
     }
 #else

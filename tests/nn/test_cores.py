@@ -13,7 +13,7 @@ from embact.fit.tflm_arithmetic import Scaling
 from embact.nn import hard_swish, prelu, rescale
 from embact.nn.arithmetic import Offsets
 from embact.nn.library import library_files
-from embact.run.cross import link
+from embact.run.cross import cross_compiler, link
 from embact.run.emulator import run_image
 
 GUARD = 85
@@ -128,7 +128,9 @@ def any_factor(rng, number):
 def offsets_of(rng, bits, number):
     half = 1 << (bits - 1)
     if number % 3 == 0:
-        return Offsets(int(rng.choice([1 - half, 0, half])), int(rng.choice([-half, half - 1])), bits)
+        return Offsets(
+            int(rng.choice([1 - half, 0, half])), int(rng.choice([-half, half - 1])), bits
+        )
     return Offsets(int(rng.integers(1 - half, half)), int(rng.integers(-half, half)), bits)
 
 
@@ -146,10 +148,10 @@ def made_rescale(rng, bits, number, rounding):
 def made_leaky_relu(rng, bits, number, rounding):
     offsets = offsets_of(rng, bits, number)
     one, other = any_factor(rng, number), any_factor(rng, number // 2)
-    numbers = f"{offsets.output}, {one.multiplier}, {one.shift}, {other.multiplier}, {other.shift}"
+    factors = f"{one.multiplier}, {one.shift}, {other.multiplier}, {other.shift}"
+    numbers = f"{offsets.output}, {factors}, size_{bits}"
     return (
-        f"embact_leaky_relu_s{bits}(in_{bits}, {offsets.input}, out_{bits}, {numbers}, "
-        f"size_{bits})",
+        f"embact_leaky_relu_s{bits}(in_{bits}, {offsets.input}, out_{bits}, {numbers})",
         lambda codes: rescale.leaky_relu(codes, offsets, one, other, rounding=rounding),
     )
 
@@ -157,12 +159,15 @@ def made_leaky_relu(rng, bits, number, rounding):
 def made_hard_swish(rng, bits, number, rounding):
     offsets = offsets_of(rng, bits, number)
     if bits == 8:
-        output = Scaling(int(rng.integers(1 << 15)), int(rng.integers(-31 if number % 4 else -4, 1)))
-        gate = Scaling(int(rng.integers(1 << 15)), int(rng.integers(-31, 32) if number % 4 else 3))
+        ends = ((-31, 0), (-31, 31)) if number % 4 else ((-4, 0), (3, 3))
     else:
-        output = Scaling(int(rng.integers(1 << 31)), int(rng.integers(-16 if number % 4 else -2, 9)))
-        gate = Scaling(int(rng.integers(1 << 31)), int(rng.integers(-61 if number % 4 else -16, 1)))
-    numbers = f"{output.multiplier}, {output.shift}, {gate.multiplier}, {gate.shift}"
+        ends = ((-16, 8), (-61, 0)) if number % 4 else ((-2, 8), (-16, 0))
+    top = 1 << (15 if bits == 8 else 31)
+    output, gate = (
+        Scaling(int(rng.integers(top)), int(rng.integers(low, high + 1))) for low, high in ends
+    )
+    factors = f"{output.multiplier}, {output.shift}, {gate.multiplier}, {gate.shift}"
+    numbers = f"{offsets.input}, out_{bits}, {offsets.output}, {factors}"
 
     def twin(codes):
         if bits == 8:
@@ -170,17 +175,17 @@ def made_hard_swish(rng, bits, number, rounding):
         return hard_swish.hard_swish_s16(codes, offsets, output, gate, rounding=rounding)
 
     return (
-        f"embact_hard_swish_s{bits}(in_{bits}, {offsets.input}, out_{bits}, {offsets.output}, "
-        f"{numbers}, size_{bits})",
+        f"embact_hard_swish_s{bits}(in_{bits}, {numbers}, size_{bits})",
         twin,
     )
 
 
-def made_prelu(rng, bits, number, rounding, slopes, channels, pixels):
-    """Slopes of both signs, and of one: `slopes` holds first any, then none below 0, then none above.
+def made_prelu(rng, bits, number, rounding, *, slopes, shape):
+    """Slopes of both signs, or of one: `slopes` has first any, then none below 0, then none above.
 
     With a power of two as the factor, and a zero point of 0, those of one sign go other ways.
     """
+    pixels, channels = shape
     offsets = offsets_of(rng, bits, number)
     one, other = any_factor(rng, number), any_factor(rng, number // 2)
     if number % 3:
@@ -190,17 +195,22 @@ def made_prelu(rng, bits, number, rounding, slopes, channels, pixels):
     part = number % 4
     if part in {1, 2}:
         zero, start = 0, start + part * third
+    if part in {1, 2} or number % 8 == 3:  # products of these often meet halves
+        multiplier = int(rng.choice([1 << 30, 3 << 29, 5 << 28]))
+        other = Scaling(multiplier, int(rng.integers(-10, 0)))
     stride = 0 if number % 7 == 0 else 1
     taken = slopes[start : start + (channels if stride else 1)].astype(np.int64) - zero
+    given = f"{offsets.input}, slopes + {start}, {-zero}, {stride}"
     numbers = f"{offsets.output}, {one.multiplier}, {one.shift}, {other.multiplier}, {other.shift}"
     return (
-        f"embact_prelu_s{bits}(in_{bits}, {offsets.input}, slopes + {start}, {-zero}, {stride}, "
-        f"out_{bits}, {numbers}, {pixels}, {channels})",
+        f"embact_prelu_s{bits}(in_{bits}, {given}, out_{bits}, {numbers}, {pixels}, {channels})",
         lambda codes: prelu.prelu(
             codes.reshape(pixels, channels), taken, offsets, (one, other), rounding=rounding
         ).reshape(-1),
     )
 
+
+NAMES = ("rescale", "leaky_relu", "prelu", "hard_swish")
 
 MAKERS = {"rescale": made_rescale, "leaky_relu": made_leaky_relu, "hard_swish": made_hard_swish}
 
@@ -234,17 +244,18 @@ def calls_of(rounding, seed=0):
         calls.append(Call(c, bits, first, codes, shift, in_place, twin(codes)))
 
     number = 0
-    for name in MAKERS:
+    for maker in MAKERS.values():
         for bits in (8, 16):
             for size in (*SIZES, *[256] * 40, *[700] * 20):
                 first = 0 if size >= 256 else int(rng.integers(POOL - size))
-                add(MAKERS[name](rng, bits, number, rounding), bits, first, size)
+                add(maker(rng, bits, number, rounding), bits, first, size)
                 number += 1
     for bits in (8, 16):
         for pixels, channels in (*SHAPES, *[(4, 64)] * 30, *[(27, 37)] * 30):
             size = pixels * channels
             first = int(rng.integers(POOL - size))
-            made = made_prelu(rng, bits, number, rounding, slopes, channels, pixels)
+            shape = pixels, channels
+            made = made_prelu(rng, bits, number, rounding, slopes=slopes, shape=shape)
             add(made, bits, first, size)
             number += 1
     return calls, pools, slopes
@@ -272,12 +283,16 @@ def first_wrong(calls, written):
     return None if place == len(written) else "more than was to be sent"
 
 
-def wrong_on_core(core, rounding, optimise, edit=("", "")):
-    """What the first wrong call on a core is; edit: a text in the library's files, and another."""
+def wrong_on_core(core, rounding, optimise, edit=("", ""), target=None):
+    """What the first wrong call on a core is, or None.
+
+    edit: a text in the library's files, and what is put there. target: of library_files.
+    """
     calls, pools, slopes = calls_of(rounding)
     names = {re.match(r"\w+", call.c)[0] for call in calls}
-    files = {name: text.replace(*edit) for name, text in library_files(sorted(names)).items()}
-    sources = {**files, "program.c": program(calls, pools, slopes)}
+    files = library_files(sorted(names), target)
+    edited = {name: text.replace(*edit) for name, text in files.items()}
+    sources = {**edited, "program.c": program(calls, pools, slopes)}
     flags = ("-DCMSIS_NN_USE_SINGLE_ROUNDING",) if rounding == "single" else ()
     outcome = run_image(link(core, sources, optimise=optimise, flags=flags))
     assert outcome.status == 0
@@ -290,3 +305,40 @@ def wrong_on_core(core, rounding, optimise, edit=("", "")):
 @pytest.mark.parametrize("core", CORES)
 def test_equal_their_twins_on_every_core_and_touch_nothing_beside(core, rounding, optimise):
     assert wrong_on_core(CORES[core], rounding, optimise) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("core", "edit"),
+    [
+        ("cortex-m0plus", ("half - twice", "half + twice")),
+        ("cortex-m0plus", ("base - 2 * e", "base")),
+        ("cortex-m3", ("half - e", "half + e")),
+        ("cortex-m4", ("sub %[f], %[base], %[f], lsr #1", "mov %[f], %[base]")),
+        ("cortex-m55", ("multiplier -= above > 0;", "")),
+        ("cortex-m55", ('"vaddt.i32 q1, q1, %[less]', '"vaddt.i32 q1, q1, %[output_offset]')),
+        ("cortex-m55", ('first "vstrb" t ".8 q0', '"vstrb.8 q0')),
+    ],
+)
+def test_an_error_on_one_core_would_be_noticed(core, edit):
+    """Negative control: rounding the wrong way, ties of powers of two, a store beyond the end."""
+    files = library_files(["embact_prelu_s8", "embact_prelu_s16"])
+    assert any(edit[0] in text for text in files.values())
+    assert wrong_on_core(CORES[core], "double", "-O2", edit) is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", CORES)
+def test_what_a_target_leaves_of_the_files_computes_the_same(core):
+    assert wrong_on_core(CORES[core], "double", "-O2", target=CORES[core]) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gcc", "zig"])
+@pytest.mark.parametrize("core", CORES)
+def test_the_files_compile_at_every_level_of_optimisation(core, kind):
+    files = library_files([f"embact_{name}_s{bits}" for name in NAMES for bits in (8, 16)])
+    program = "int main(void)\n{\n    return 0;\n}\n"
+    for optimise in ("-O0", "-O1", "-O3"):
+        compiler = cross_compiler(CORES[core], kind)
+        link(CORES[core], {**files, "program.c": program}, optimise=optimise, compiler=compiler)

@@ -148,7 +148,8 @@ def features_of(kernel: Kernel, core: str) -> dict[str, float]:
     ``ADD all``: of all nodes, which is what code without branches executes. On a core with vectors
     the width of the lanes is part of the name.
     """
-    suffix = f" {lanes_of(kernel)}" if CORES[core].tier == "helium" else ""
+    # few kernels fit 8 bits throughout: they are counted among those that need 16
+    suffix = f" {max(lanes_of(kernel), 16)}" if CORES[core].tier == "helium" else ""
     uses = Counter(id(arg) for node in kernel.nodes for arg in node.args)
     share: dict[int, float] = {}  # of the inputs that evaluate a node that one other alone uses
     counts: dict[str, float] = {f"loop{suffix}": 1.0}

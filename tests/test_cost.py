@@ -130,6 +130,7 @@ def test_what_both_arms_use_is_paid_once_and_always():
 def test_the_width_of_lanes_has_a_price_of_its_own_on_helium():
     found = features_of(kernel(mul(x(), x())), "cortex-m55")
     assert found == {"loop 16": 1.0, "MUL 16": 1.0, "MUL all 16": 1.0}
+    assert set(features_of(kernel(x()), "cortex-m55")) == {"loop 16"}
 
 
 @pytest.mark.parametrize(

@@ -308,7 +308,15 @@ def test_test_with_arguments_runs_only_pytest_with_coverage(fake_root):
 
 
 @posix_only
-@pytest.mark.parametrize(("arguments", "chosen"), [([], ["-m", "not slow"]), (["--slow"], [])])
+@pytest.mark.parametrize(
+    ("arguments", "chosen"),
+    [
+        ([], ["-m", "not slow"]),
+        (["--slow"], []),
+        (["--require-emulators"], ["-m", "not slow", "--require-emulators"]),
+        (["--slow", "--require-emulators"], ["--require-emulators"]),
+    ],
+)
 def test_slow_tests_run_only_where_they_are_asked_for(fake_root, arguments, chosen):
     run_dev(fake_root, "install", "--extras", "test")
     *_, pytest_arguments = printed_commands(run_dev(fake_root, "test", *arguments))

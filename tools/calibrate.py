@@ -32,7 +32,7 @@ from scipy.optimize import nnls
 from embact import __version__
 from embact.activations import activation
 from embact.bench.measure import OPTIMISE, count, version_of
-from embact.bench.subject import Case, Subject, of_fit
+from embact.bench.subject import Subject, of_fit
 from embact.certify import certify
 from embact.conventions import output_grid
 from embact.cores import CORES
@@ -41,10 +41,12 @@ from embact.emit.forms import form_of
 from embact.errors import EmbactError
 from embact.files import write_text
 from embact.fit.classics import CLASSICS
-from embact.fit.problem import Limits, Problem
+from embact.fit.problem import Candidate, Limits, Problem
 from embact.fit.record import Fit
 from embact.fit.search import FAMILIES
-from embact.grid import QuantSpec, grid_of_range
+from embact.grid import Grid, QuantSpec, grid_of_range
+from embact.ir import Node, Op, clamp, const, x
+from embact.kernel import Kernel
 from embact.run.cross import cross_compiler
 from embact.run.emulator import emulator
 from embact.sources import data_file
@@ -52,8 +54,6 @@ from embact.sources import data_file
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from embact.fit.problem import Candidate
-    from embact.kernel import Kernel
 
 ACTIVATIONS = {
     "sigmoid": 8.0,
@@ -77,9 +77,6 @@ FEW = 24
 
 BATCH = 24
 """Kernels of a program."""
-
-SIZES = (512, 1024)
-"""Elements of the two runs."""
 
 FOLDS = 5
 
@@ -108,7 +105,26 @@ def corpus(most: int) -> list[Sample]:
         if structure not in seen:
             seen.add(structure)
             groups[one.family, one.kernel.input_bits, one.kernel.output_bits].append(one)
-    return [one for group in groups.values() for one in _spread(group, most)]
+    chosen = [one for group in groups.values() for one in _spread(group, most)]
+    known = {structure_of(one.kernel) for one in chosen}
+    return chosen + [one for one in clamps() if structure_of(one.kernel) not in known]
+
+
+def clamps() -> list[Sample]:
+    """Return the kernels of the clamping loop: the identity and the limits at either end, or both.
+
+    They are few, and so cheap that a fit would be far off.
+    """
+    found = []
+    for bits in (8, 16):
+        grid = Grid(0.0625, 0, bits)
+        problem = Problem(activation("relu6"), QuantSpec(grid, grid))
+        above, below = Node(Op.MAX, (x(), const(-5))), Node(Op.MIN, (x(), const(96)))
+        shapes = {"identity": x(), "above": above, "below": below, "both": clamp(x(), -5, 96)}
+        for name, node in shapes.items():
+            candidate = Candidate(Kernel(node, bits, bits))
+            found.append(Sample(f"clamp {name} s{bits}", problem, "affine", candidate))
+    return found
 
 
 def _candidates() -> Iterator[Sample]:
@@ -135,14 +151,10 @@ def _spread(group: list[Sample], most: int) -> list[Sample]:
 
 
 def subject_of(number: int, one: Sample) -> Subject:
-    """Return what is measured of a kernel: the rows' subject, smaller."""
+    """Return what is measured of a kernel, without a check of other inputs than those."""
     proved = certify(one.problem.activation, one.problem.spec, one.kernel)
-    large = of_fit(f"k{number}", Fit(one.problem, one.family, one.candidate, proved))
-    some = large.counted.codes
-    half = some.size // 2
-    codes = np.concatenate([some[: SIZES[0]], some[half : half + SIZES[0]]])
-    case = Case(codes, one.kernel(codes))
-    return dataclasses.replace(large, counted=case, every=case, sizes=SIZES)
+    whole = of_fit(f"k{number}", Fit(one.problem, one.family, one.candidate, proved))
+    return dataclasses.replace(whole, every=whole.counted)
 
 
 def counts_on(core: str, subjects: Sequence[Subject]) -> dict[str, float]:

@@ -8,7 +8,7 @@
 /**
  * Add to counts[i], i = 0..255, how many of size codes are (int8_t)i; size <= 65535 in all.
  *
- * Four instructions for each code where indices are scaled, five on ARMv6-M: no compiler needs help.
+ * Four instructions for each code where indices are scaled, five on ARMv6-M: compilers do that.
  */
 static inline void embact_loop_count_s8(const int8_t *input, uint16_t *counts, int32_t size) {
 #if !defined(EMBACT_COMPACT)

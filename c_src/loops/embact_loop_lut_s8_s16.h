@@ -12,8 +12,8 @@
 /**
  * Look size int8 codes up in a table of int16: output[i] = table[(uint8_t)input[i]].
  *
- * table: 256 entries in byte order, the result of code (int8_t)i at index i. output does not overlap
- * input.
+ * table: 256 entries in byte order, the result of code (int8_t)i at index i. output does not
+ * overlap input.
  */
 static inline void embact_loop_lut_s8_s16(const int8_t *input, const int16_t *table,
                                           int16_t *output, int32_t size) {

@@ -337,6 +337,8 @@ int32_t embact_softmax_table_s8(int32_t mult, int32_t shift, int32_t diff_min, u
  * Where the exponentials of a row, of which the largest is 1, sum to 512 or more, TFLM stops with a
  * failed check; the result is then -128 throughout, within 1 code of the rounded real softmax.
  *
+ * Takes 512 bytes of stack, whose use is for rows of 256 codes and more: outputs by code.
+ *
  * @param input       num_rows * row_size codes; their zero point does not matter
  * @param num_rows    > 0
  * @param row_size    1..4096
@@ -351,6 +353,8 @@ int32_t embact_softmax_s8(const int8_t *input, int32_t num_rows, int32_t row_siz
 
 /**
  * Softmax of int8 rows to int16 with the bits of TFLM's SOFTMAX and CMSIS-NN's arm_softmax_s8_s16.
+ *
+ * Takes 512 bytes of stack, whose use is for rows of 256 codes and more: outputs by code.
  *
  * @param input       num_rows * row_size codes; their zero point does not matter
  * @param num_rows    > 0
@@ -395,6 +399,8 @@ int32_t embact_softmax_s16(const int16_t *input, int32_t num_rows, int32_t row_s
  * Every code is the correctly rounded one, unless the real softmax lies within
  * (row_size + 5) * 2**-24 codes of a boundary between two codes. Proof: see embact/nn/softmax.py.
  *
+ * Takes 512 bytes of stack, whose use is for rows of 256 codes and more: outputs by code.
+ *
  * @param input       num_rows * row_size codes; their zero point does not matter
  * @param num_rows    > 0
  * @param row_size    1..4096
@@ -412,6 +418,8 @@ int32_t embact_softmax_exact_s8(const int8_t *input, int32_t num_rows, int32_t r
  *
  * Every code is the correctly rounded one, unless the real softmax lies within 1.5 * 2**-14 codes
  * of a boundary between two codes.
+ *
+ * Takes 512 bytes of stack, whose use is for rows of 256 codes and more: outputs by code.
  *
  * @param input       num_rows * row_size codes; their zero point does not matter
  * @param num_rows    > 0
@@ -453,6 +461,8 @@ int32_t embact_softmax_exact_s16(const int16_t *input, int32_t num_rows, int32_t
  * here it is limited to the largest int32. Inputs more than 31 * 2**(26 - shift) codes below the
  * largest give -128, as there: up to 6 codes too low for scales at or just above 1/16, 1/8 and 1/4.
  *
+ * Takes 512 bytes of stack, whose use is for rows of 256 codes and more: outputs by code.
+ *
  * @param input       num_rows * row_size codes; their zero point does not matter
  * @param num_rows    > 0
  * @param row_size    1..4096
@@ -473,6 +483,8 @@ int32_t embact_log_softmax_s8(const int8_t *input, int32_t num_rows, int32_t row
  *
  * Every code is the correctly rounded one, unless the real result lies within
  * row_size * 2**-28 + 2**-20 codes of a boundary between two codes.
+ *
+ * Takes 512 bytes of stack, whose use is for rows of 256 codes and more: outputs by code.
  *
  * @param input       num_rows * row_size codes; their zero point does not matter
  * @param num_rows    > 0

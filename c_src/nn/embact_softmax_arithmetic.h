@@ -57,8 +57,8 @@ static inline uint64_t embact_softmax_wide(uint32_t a, uint32_t b) {
 /**
  * Return a * b / 2**31 of Q0.31 numbers, ties upwards: not both are INT32_MIN.
  *
- * The same as embact_nn_doubling_high_mul, in halves where a product has 32 bits only; each of their
- * sums is one of int32.
+ * The same as embact_nn_doubling_high_mul, in halves where a product has 32 bits only; each of
+ * their sums is one of int32.
  */
 static inline int32_t embact_softmax_times(int32_t a, int32_t b) {
 #if EMBACT_TIER == EMBACT_TIER_THUMB1
@@ -85,7 +85,7 @@ static inline int32_t embact_softmax_one_over_one_plus(int32_t a) {
     const int32_t half = (a >> 1) + ((int32_t)1 << 30); /* (1 + a) / 2 in Q0.31: 2**30..2**31 - 1 */
     int32_t x = 1515870810 + embact_softmax_times(half, -1010580540); /* Q2.29, < 2**30 */
     for (int32_t step = 0; step < 3; ++step) {
-        const int32_t rest = ((int32_t)1 << 29) - embact_softmax_times(half, x); /* of 1, in Q2.29 */
+        const int32_t rest = ((int32_t)1 << 29) - embact_softmax_times(half, x); /* in Q2.29 */
         x += embact_softmax_times(x, rest) * 4; /* within 2**26 */
     }
     return embact_nn_shift_left(x, 1);

@@ -4,10 +4,10 @@
 /**
  * Return an exponential in Q0.51, 0..2**51, of a difference 0..65535: a product of two entries.
  *
- * The coarse entry is at most 2**51, the fine one at most 2**31; so is each half of the product.
+ * The coarse entry is at most 2**51, the fine one at most 2**31.
  */
-static inline uint64_t exponential(const uint64_t *coarse, int32_t coarse_size, const uint32_t *fine,
-                            int32_t difference) {
+static inline uint64_t exponential(const uint64_t *coarse, int32_t coarse_size,
+                                   const uint32_t *fine, int32_t difference) {
     const int32_t index = difference >> 8; /* 0..255 */
     if (index >= coarse_size) {
         return 0;

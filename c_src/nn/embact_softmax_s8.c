@@ -44,7 +44,8 @@ static void finish(const int8_t *row, int32_t size, const uint32_t *table, int32
                      "letp lr, 1b"
                      : [row] "+l"(row), [output] "+l"(output)
                      : [size] "r"(size), [largest] "w"(vdupq_n_s32(largest)), [table] "r"(table),
-                       [table_size] "w"(vdupq_n_s32(table_size)), [scale] "r"(scale), [left] "r"(-exponent),
+                       [table_size] "w"(vdupq_n_s32(table_size)), [scale] "r"(scale),
+                       [left] "r"(-exponent),
                        [most] "w"(vdupq_n_s32(255)), [half] "w"(vdupq_n_s32(128))
                      : "q0", "q1", "lr", "cc", "memory");
 #else

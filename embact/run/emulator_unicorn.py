@@ -68,15 +68,7 @@ def run(image: Image, *, traced: bool, timeout_s: float) -> Ran:
     """Run an image."""
     unicorn: Any = importlib.import_module("unicorn")  # its own annotations are incomplete
     arm = unicorn.arm_const
-    machine = machine_of(image.core)
-    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-    uc.ctl_set_cpu_model(getattr(arm, machine.unicorn))
-    code_end = machine.code.start + machine.code.size
-    uc.mem_map(machine.vectors.start, code_end - machine.vectors.start)
-    uc.mem_map(machine.ram.start, machine.ram.size)
-    uc.mem_map(_SYSTEM, _PAGE)
-    for segment in segments(image.elf):
-        uc.mem_write(segment.address, segment.content)
+    uc = _loaded(unicorn, image)
     host = _Host()
 
     def interrupted(uc: Any, number: int, _: Any) -> None:
@@ -103,7 +95,7 @@ def run(image: Image, *, traced: bool, timeout_s: float) -> Ran:
     blocks = _Blocks(image, uc) if traced else None
     if blocks:
         uc.hook_add(unicorn.UC_HOOK_BLOCK, blocks.entered)
-    stack, entry = struct.unpack("<II", uc.mem_read(machine.vectors.start, 8))
+    stack, entry = struct.unpack("<II", uc.mem_read(machine_of(image.core).vectors.start, 8))
     uc.reg_write(arm.UC_ARM_REG_SP, stack)
     started = time.monotonic()
     try:
@@ -112,13 +104,26 @@ def run(image: Image, *, traced: bool, timeout_s: float) -> Ran:
         at = uc.reg_read(arm.UC_ARM_REG_PC)
         host.failure = f"it faulted: {error} at {place(image.elf, at)}"
     if host.status is None and not host.failure:
-        if time.monotonic() - started >= timeout_s:
-            host.failure = FOR_EVER.format(timeout_s)
-        else:
-            at = uc.reg_read(arm.UC_ARM_REG_PC)
-            host.failure = f"it left its code, at {place(image.elf, at)}"
+        at = uc.reg_read(arm.UC_ARM_REG_PC)
+        left = f"it left its code, at {place(image.elf, at)}"
+        late = time.monotonic() - started >= timeout_s
+        host.failure = FOR_EVER.format(timeout_s) if late else left
     traces = blocks.counter.traces() if blocks else ()
     return Ran(host.status or 0, bytes(host.written), traces, host.failure)
+
+
+def _loaded(unicorn: Any, image: Image) -> Any:
+    """Return a core with its memory and the program in it."""
+    machine = machine_of(image.core)
+    uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+    uc.ctl_set_cpu_model(getattr(unicorn.arm_const, machine.unicorn))
+    code_end = machine.code.start + machine.code.size
+    uc.mem_map(machine.vectors.start, code_end - machine.vectors.start)
+    uc.mem_map(machine.ram.start, machine.ram.size)
+    uc.mem_map(_SYSTEM, _PAGE)
+    for segment in segments(image.elf):
+        uc.mem_write(segment.address, segment.content)
+    return uc
 
 
 class _Blocks:

@@ -111,14 +111,7 @@ def test_a_function_that_is_wrong_in_some_calls_is_named_with_the_call(core, too
 def test_a_wrong_result_is_named_by_its_input(code, tools_for):
     core = CORES["cortex-m4"]
     compiler, emulator = tools_for(core)
-    wrong = f"{RIGHT}\nfor (int32_t i = 0; i < size; ++i) {{ if (input[i] == {code}) "
-    header = c_function(wrong + "{ output[i] ^= 1; } }")
-    found = check_on_core(header, {"f": NEGATED}, core, compiler=compiler, emulator=emulator)
     right = min(-code, 127)
-    if code == -128:  # in place, the input is gone when it is looked at again
-        assert "depends on how it is called" in found["f"]
-    else:
-        assert "input" in found["f"]
     seen = "const int32_t y = input[i] == %d ? %d : -input[i]; output[i] = (int8_t)(y > 127 ? "
     body = "for (int32_t i = 0; i < size; ++i) { " + seen % (code, right ^ 1) + "127 : y); }"
     found = check_on_core(
@@ -167,8 +160,8 @@ def test_a_compiler_that_takes_a_core_for_another_tier_is_refused(tools_for):
     core = CORES["cortex-m4"]
     compiler, emulator = tools_for(core)
     given = {"compiler": compiler, "emulator": emulator}
+    flags = ("-U__ARM_FEATURE_DSP",)
     with pytest.raises(EmbactError, match="does not take cortex-m4 for a core of tier dsp"):
-        flags = ("-U__ARM_FEATURE_DSP",)
         check_on_core(c_function(RIGHT), {"f": NEGATED}, core, flags=flags, **given)
     chosen = ("-DEMBACT_TIER=0",)
     assert check_on_core(c_function(RIGHT), {"f": NEGATED}, core, flags=chosen, **given) == {}

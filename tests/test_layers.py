@@ -18,6 +18,7 @@ ROWS = [
     {"sources", "files", "grid", "cores"},
     {"ir"},
     {"kernel"},
+    {"helium"},
     {"truth"},
     {"catalogue"},
     {"activations"},

@@ -30,11 +30,11 @@ typedef struct {
 } verdict;
 
 /* Memory that is aligned like any element or word. */
-#define MEMORY(name, size)           \
-    static union {                   \
-        uint8_t bytes[size];         \
-        uint32_t words[(size) / 4];  \
-        uint64_t alignment;          \
+#define MEMORY(name, size)                                                                         \
+    static union {                                                                                 \
+        uint8_t bytes[size];                                                                       \
+        uint32_t words[(size) / 4];                                                                \
+        uint64_t alignment;                                                                        \
     } name
 
 /* All inputs in ascending order, and again from the first, so that calls may begin anywhere. */
@@ -100,13 +100,8 @@ static int32_t is_guarded(int32_t start, int32_t size)
 
 /* Makes one call, on input number `first` and those that follow it, and judges all but its outputs,
  * which are then at result.bytes + *start. input: where the inputs are, if not in place. */
-static int32_t guarded(embact_bare_run run,
-                       int32_t in,
-                       int32_t out,
-                       const verdict *how,
-                       int32_t first,
-                       uint8_t *input,
-                       int32_t *start)
+static int32_t guarded(embact_bare_run run, int32_t in, int32_t out, const verdict *how,
+                       int32_t first, uint8_t *input, int32_t *start)
 {
     const int32_t size = how->size > 0 ? how->size : 0;
     const uint8_t *const given = inputs.bytes + in * first;

@@ -83,7 +83,7 @@ def measure(subjects: Sequence[Subject], core: Core, kind: str | None = None) ->
                 ram_bytes=sized.ram,
                 compiler=f"{version_of(image.compiler.version)} {OPTIMISE}",
                 where=f"{where.kind} {where.version}",
-                call_instructions=max(0.0, _besides(subject, traces)),
+                call_instructions=_besides(subject, traces),
             )
         )
     checks = {one.name: one.counted.expected.size + one.every.expected.size for one in subjects}
@@ -139,10 +139,14 @@ def per_element(subject: Subject, traces: tuple[Trace, Trace]) -> float:
     return (large.instructions - small.instructions) / subject.elements
 
 
-def _besides(subject: Subject, traces: tuple[Trace, Trace]) -> float:
-    """Return the instructions of a call that do not depend on its size."""
+def _besides(subject: Subject, traces: tuple[Trace, Trace]) -> float | None:
+    """Return the instructions of a call that do not depend on its size.
+
+    None where the first half's codes cost less than the second's, so that they cannot be told.
+    """
     elements = subject.sizes[0] * subject.step
-    return round(traces[0].instructions - elements * per_element(subject, traces), 1)
+    rest = round(traces[0].instructions - elements * per_element(subject, traces), 1)
+    return rest if rest >= 0 else None
 
 
 def _modelled(subject: Subject, image: Image, traces: tuple[Trace, Trace]) -> float | None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embact.emit.forms import form_of
-from embact.emit.helium import helium_body
 from embact.emit.portable import loop, signature
+from embact.helium.body import helium_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from embact.emit.helium_lanes import NotSpelt
+from embact.helium.lanes import NotSpelt
 
 REGISTERS = 8
 """q0..q7."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embact.emit.helium_lanes import NotSpelt
+from embact.helium.lanes import NotSpelt
 from embact.ir import Node, Op
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from embact.emit.helium_lanes import Mask
-    from embact.emit.helium_select import Selection
+    from embact.helium.lanes import Mask
+    from embact.helium.select import Selection
 
 SCALAR = "%[{}]"
 """A scalar operand in an instruction's text: a C expression, in place of its operand's name."""

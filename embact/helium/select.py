@@ -10,15 +10,15 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from embact.emit.helium_code import Instruction, immediate
-from embact.emit.helium_lanes import NotSpelt, Values, relevance
-from embact.emit.helium_operations import LETTER, PENDING, SCALAR, Pending, saturation
+from embact.helium.code import Instruction, immediate
+from embact.helium.lanes import NotSpelt, Values, relevance
+from embact.helium.operations import LETTER, PENDING, SCALAR, Pending, saturation
 from embact.ir import Node, Op, topological
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from embact.emit.helium_lanes import Mask
+    from embact.helium.lanes import Mask
 
 
 class Selection:

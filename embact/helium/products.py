@@ -15,8 +15,8 @@ from embact.ir import Node, Op, add, const, mul, shl, shr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from embact.emit.helium_lanes import Mask, Values
     from embact.grid import Codes
+    from embact.helium.lanes import Mask, Values
 
 
 def line_of(arg: Node) -> tuple[Node, int, int] | None:

@@ -14,16 +14,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embact.emit.helium_code import REGISTERS, placed, with_vectors
-from embact.emit.helium_lanes import NotSpelt, Values, relevance
-from embact.emit.helium_narrow import narrowed
-from embact.emit.helium_select import Selection
+from embact.helium.code import REGISTERS, placed, with_vectors
+from embact.helium.lanes import NotSpelt, Values, relevance
+from embact.helium.narrow import narrowed
+from embact.helium.select import Selection
 from embact.ir import Op
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from embact.emit.helium_code import Instruction
+    from embact.helium.code import Instruction
     from embact.kernel import Kernel
 
 FIXED = ("r8", "r9", "r10", "r11", "r6", "r5", "r4")
@@ -91,7 +91,7 @@ CHOICES = (Op.SELECT, Op.MIN, Op.MAX, Op.SAT)
 
 
 SCALAR_OPERAND = re.compile(r"%\[(-?\d+|[a-z]\w*_\w+)\]")
-"""A scalar that is a number or a table's name, as ``helium_select`` writes it."""
+"""A scalar that is a number or a table's name, as ``select`` writes it."""
 
 
 def _body(kernel: Kernel, table_names: Mapping[str, str], values: Values, bits: int) -> HeliumBody:

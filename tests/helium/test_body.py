@@ -13,14 +13,14 @@ import pytest
 from embact.activations import activation
 from embact.cores import CORES
 from embact.emit.header import emit_header
-from embact.emit.helium import helium_body
-from embact.emit.helium_lanes import NotSpelt, Values
-from embact.emit.helium_narrow import narrowed
 from embact.emit.portable import literal, signature
 from embact.errors import EmbactError
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import FAMILIES, candidates
 from embact.grid import Grid, QuantSpec
+from embact.helium.body import helium_body
+from embact.helium.lanes import NotSpelt, Values
+from embact.helium.narrow import narrowed
 from embact.ir import ARITY, Node, Op, Table, add, const, div, evaluate, mul, search_tree, shr, x
 from embact.kernel import Kernel
 from embact.run.on_core import check_on_core
@@ -162,7 +162,7 @@ def test_what_is_narrowed_is_equal_and_wrong_rewriting_is_refused(monkeypatch):
     root = shr(add(mul(x(), const(4)), const(3)), 2)
     values = Values(8)
     assert np.array_equal(values.of(narrowed(values, root, 16)), evaluate(root, values.codes))
-    monkeypatch.setattr("embact.emit.helium_narrow.laddered", lambda node: add(node, const(1)))
+    monkeypatch.setattr("embact.helium.narrow.laddered", lambda node: add(node, const(1)))
     with pytest.raises(NotSpelt):
         narrowed(values, root, 16)
 

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embact.emit.helium_chains import laddered, with_constant
-from embact.emit.helium_lanes import NotSpelt, Values, arm_masks, relevance
-from embact.emit.helium_lines import Sums, halves, is_magnitude, size, terms_of
-from embact.emit.helium_products import high_product, rounded_product
+from embact.helium.chains import laddered, with_constant
+from embact.helium.lanes import NotSpelt, Values, arm_masks, relevance
+from embact.helium.lines import Sums, halves, is_magnitude, size, terms_of
+from embact.helium.products import high_product, rounded_product
 from embact.ir import Node, Op, add, const, select_less, shr, sub
 
 if TYPE_CHECKING:
-    from embact.emit.helium_lanes import Mask
+    from embact.helium.lanes import Mask
 
 EXACT = {Op.LOOKUP, Op.MULH}
 """Operations whose operands must fit and are not moved."""

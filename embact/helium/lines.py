@@ -12,7 +12,7 @@ from embact.ir import Node, Op, add, const, shl, shr, topological
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from embact.emit.helium_lanes import Mask, Values
+    from embact.helium.lanes import Mask, Values
 
 
 class Sums:

@@ -1,8 +1,9 @@
-"""What a kernel costs on a core: instructions for each element, measured or fitted.
+"""What a kernel costs on a core: instructions for each element, measured, generated or fitted.
 
 Kernels of a structure that was measured cost what was measured; others what a fit over their
 operations gives, whose residual is stated. Both come from the packaged ``costs.json``, which
-``tools/calibrate.py`` writes. This module must not know families, activations or emulators.
+``tools/calibrate.py`` writes. On a core with vectors the loop that is generated tells by itself how
+many instructions it has. This module must not know families, activations or emulators.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import msgspec
 
 from embact.cores import CORES, DEFAULT_CORE
 from embact.errors import EmbactError, unknown_name
+from embact.helium.body import helium_body
 from embact.ir import Op
 from embact.sources import data_file
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from embact.ir import Node
     from embact.kernel import Kernel
 
-SCHEMA = 1
+SCHEMA = 2
 FILE = "costs.json"
 
 
@@ -35,12 +37,13 @@ FILE = "costs.json"
 class Structure:
     """Instructions for each element of the kernels of one structure.
 
-    structure: see ``structure_of``. of: the kernel that was measured, in words. instructions: in
-    the order of the file's cores.
+    structure: see ``structure_of``. of: the kernel that was measured, in words. written: whether
+    its loop is a hand-written one. instructions: in the order of the file's cores.
     """
 
     structure: str
     of: str
+    written: bool
     instructions: tuple[float, ...]
 
 
@@ -74,16 +77,20 @@ class Costs:
 
 @dataclass(frozen=True)
 class Cost:
-    """Instructions for each element; measured, or fitted with a relative error (RMS)."""
+    """Instructions for each element.
+
+    source: "measured", "generated" (what the generated loop of vectors has) or "fitted", then with
+    a relative error (RMS).
+    """
 
     instructions: float
-    measured: bool
-    rms: float
+    source: str
+    rms: float = 0.0
 
     def __str__(self) -> str:
         """Return the number and where it comes from: ``3.12 (measured)``."""
-        said = "measured" if self.measured else f"fitted, +-{self.rms:.0%}"
-        return f"{self.instructions:.2f} ({said})"
+        error = f", +-{self.rms:.0%}" if self.source == "fitted" else ""
+        return f"{self.instructions:.2f} ({self.source}{error})"
 
 
 def instructions(kernel: Kernel, core: str = DEFAULT_CORE) -> float:
@@ -99,19 +106,30 @@ def cost(kernel: Kernel, core: str = DEFAULT_CORE) -> Cost:
     if core not in CORES:
         raise unknown_name("core", core, CORES)
     measured, fitted = _by_core(core)
-    if (found := measured.get(structure_of(kernel))) is not None:
-        return Cost(found, measured=True, rms=0.0)
-    features = features_of(kernel, core)
+    found = measured.get(structure_of(kernel))
+    if CORES[core].tier == "helium" and not (found and found.written):
+        vectors = in_vectors(kernel)
+        if vectors is not None:
+            return Cost(vectors, "generated")
+    if found is not None:
+        return Cost(found.instructions[packaged().cores.index(core)], "measured")
+    features = features_of(kernel)
     total = sum(fitted.prices.get(name, 0.0) * count for name, count in features.items())
-    return Cost(round(total, 2), measured=False, rms=fitted.rms)
+    return Cost(round(total, 2), "fitted", fitted.rms)
+
+
+@lru_cache(maxsize=4096)
+def in_vectors(kernel: Kernel) -> float | None:
+    """Return the instructions for an element of the loop of vectors, or None if there is none."""
+    body = helium_body(kernel, {table.name: table.name for table in kernel.tables})
+    return None if body is None else round(body.instructions / body.elements, 2)
 
 
 def structure_of(kernel: Kernel) -> str:
     """Return what the compiled loop depends on, hashed: operations, their operands, table widths.
 
-    Constants and the entries of tables are left out, the width that the values need is not: it
-    decides how many lanes there are. Kernels of one structure differ in a few instructions at most,
-    where a constant takes more than one.
+    Constants and the entries of tables are left out. Kernels of one structure differ in a few
+    instructions at most, where a constant takes more than one.
     """
     number = {id(node): i for i, node in enumerate(kernel.nodes)}
     steps = [
@@ -123,7 +141,7 @@ def structure_of(kernel: Kernel) -> str:
         ]
         for node in kernel.nodes
     ]
-    text = json.dumps([kernel.input_bits, kernel.output_bits, lanes_of(kernel), steps])
+    text = json.dumps([kernel.input_bits, kernel.output_bits, steps])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -134,25 +152,15 @@ def _table_of(node: Node, kernel: Kernel) -> list[int]:
     return [node.table.bits, len(node.table.values) >> kernel.input_bits]
 
 
-def lanes_of(kernel: Kernel) -> int:
-    """Return the width that holds every value of a kernel: 8, 16 or 32 bits."""
-    ends = [end for node in kernel.nodes for end in kernel.range_of(node)]
-    bits = max(max(end, -end - 1).bit_length() + 1 for end in ends)
-    return 8 if bits <= 8 else 16 if bits <= 16 else 32
-
-
-def features_of(kernel: Kernel, core: str) -> dict[str, float]:
+def features_of(kernel: Kernel) -> dict[str, float]:
     """Return how often each thing that has a price occurs, by name.
 
     ``loop``: once. ``ADD``: on the way that is taken on average, each arm of a choice by half.
-    ``ADD all``: of all nodes, which is what code without branches executes. On a core with vectors
-    the width of the lanes is part of the name.
+    ``ADD all``: of all nodes, which is what code without branches executes.
     """
-    # few kernels fit 8 bits throughout: they are counted among those that need 16
-    suffix = f" {max(lanes_of(kernel), 16)}" if CORES[core].tier == "helium" else ""
     uses = Counter(id(arg) for node in kernel.nodes for arg in node.args)
     share: dict[int, float] = {}  # of the inputs that evaluate a node that one other alone uses
-    counts: dict[str, float] = {f"loop{suffix}": 1.0}
+    counts: dict[str, float] = {"loop": 1.0}
     for node in reversed(kernel.nodes):
         own = share.get(id(node), 1.0)
         for place, arg in enumerate(node.args):
@@ -160,16 +168,15 @@ def features_of(kernel: Kernel, core: str) -> dict[str, float]:
                 share[id(arg)] = own / 2 if node.op is Op.SELECT and place >= 2 else own
         if node.op not in (Op.INPUT, Op.CONST):
             for name, count in ((node.op.value, own), (f"{node.op.value} all", 1.0)):
-                counts[name + suffix] = counts.get(name + suffix, 0.0) + count
+                counts[name] = counts.get(name, 0.0) + count
     return counts
 
 
 @lru_cache
-def _by_core(core: str) -> tuple[dict[str, float], Prices]:
-    """Return the measured structures of a core, and its fit."""
+def _by_core(core: str) -> tuple[dict[str, Structure], Prices]:
+    """Return the measured structures, and the fit of a core."""
     costs = packaged()
-    place = costs.cores.index(core)
-    measured = {one.structure: one.instructions[place] for one in costs.measured}
+    measured = {one.structure: one for one in costs.measured}
     return measured, next(one for one in costs.fitted if one.core == core)
 
 

@@ -9,8 +9,8 @@ from embact.cost import (
     Cost,
     cost,
     features_of,
+    in_vectors,
     instructions,
-    lanes_of,
     packaged,
     read,
     structure_of,
@@ -20,6 +20,7 @@ from embact.ir import (
     add,
     clamp,
     const,
+    div,
     lookup,
     mul,
     saturate,
@@ -50,8 +51,13 @@ def priced(monkeypatch, tmp_path):
         for one in text["fitted"]:
             one["prices"] = prices
         text["measured"] = [
-            {"structure": structure, "of": "test", "instructions": [count] * len(text["cores"])}
-            for structure, count in measured
+            {
+                "structure": structure,
+                "of": "test",
+                "written": written,
+                "instructions": [count] * len(text["cores"]),
+            }
+            for structure, written, count in measured
         ]
         path = tmp_path / "costs.json"
         path.write_text(json.dumps(text), "utf-8")
@@ -82,7 +88,7 @@ def test_structures_are_measured_once_each():
 def test_a_table_of_every_input_costs_what_was_measured():
     for core, most in {"cortex-m0plus": 3.8, "cortex-m4": 3.3, "cortex-m55": 0.3}.items():
         found = cost(lut(256), core)
-        assert found.measured
+        assert found.source == "measured"
         assert 0.2 < found.instructions <= most
         assert str(found).endswith("(measured)")
 
@@ -90,7 +96,7 @@ def test_a_table_of_every_input_costs_what_was_measured():
 def test_another_kernel_is_fitted_and_says_how_well():
     odd = mul(sub(mul(x(), x()), const(3)), const(2))
     found = cost(Kernel(shr(mul(shr(odd, 1), x()), 7), 8, 16))
-    assert not found.measured
+    assert found.source == "fitted"
     assert found.instructions > 0
     assert f"(fitted, +-{found.rms:.0%})" in str(found)
 
@@ -98,15 +104,28 @@ def test_another_kernel_is_fitted_and_says_how_well():
 def test_measured_structures_come_first_and_prices_add_up(priced):
     simple = kernel(shr(mul(x(), const(3)), 1))
     priced({"loop": 4.0, "MUL": 1.0, "SHR": 0.5, "SHR all": 0.25})
-    assert cost(simple) == Cost(5.75, measured=False, rms=cost(simple).rms)
+    assert cost(simple) == Cost(5.75, "fitted", cost(simple).rms)
     assert instructions(kernel(x())) == 4
-    priced({"loop": 4.0}, [(structure_of(simple), 2.5)])
-    assert cost(simple) == Cost(2.5, measured=True, rms=0.0)
+    priced({"loop": 4.0}, [(structure_of(simple), False, 2.5)])
+    assert cost(simple) == Cost(2.5, "measured")
+
+
+def test_a_loop_of_vectors_costs_what_it_has_unless_a_written_one_was_measured(priced):
+    simple = kernel(shr(mul(x(), const(3)), 1))
+    priced({"loop": 4.0}, [(structure_of(simple), False, 2.5)])
+    found = cost(simple, "cortex-m55")
+    assert found == Cost(in_vectors(simple), "generated")
+    assert str(found).endswith("(generated)")
+    priced({"loop": 4.0}, [(structure_of(simple), True, 2.5)])
+    assert cost(simple, "cortex-m55") == Cost(2.5, "measured")
+    divided = kernel(div(x(), const(3)))
+    assert in_vectors(divided) is None
+    assert cost(divided, "cortex-m55") == Cost(4.0, "fitted", cost(divided, "cortex-m55").rms)
 
 
 def test_a_choice_costs_half_of_each_arm_on_the_way_and_both_in_all():
     cheap, dear = add(x(), const(1)), shr(mul(add(x(), const(2)), const(3)), 1)
-    found = features_of(kernel(select_less(x(), const(5), cheap, dear)), "cortex-m4")
+    found = features_of(kernel(select_less(x(), const(5), cheap, dear)))
     assert found == {
         "loop": 1.0,
         "SELECT": 1.0,
@@ -123,21 +142,8 @@ def test_a_choice_costs_half_of_each_arm_on_the_way_and_both_in_all():
 def test_what_both_arms_use_is_paid_once_and_always():
     common = mul(x(), const(3))
     chosen = kernel(select_less(x(), const(5), add(common, const(1)), shr(common, 1)))
-    found = features_of(chosen, "cortex-m4")
+    found = features_of(chosen)
     assert (found["MUL"], found["ADD"], found["SHR"]) == (1.0, 0.5, 0.5)
-
-
-def test_the_width_of_lanes_has_a_price_of_its_own_on_helium():
-    found = features_of(kernel(mul(x(), x())), "cortex-m55")
-    assert found == {"loop 16": 1.0, "MUL 16": 1.0, "MUL all 16": 1.0}
-    assert set(features_of(kernel(x()), "cortex-m55")) == {"loop 16"}
-
-
-@pytest.mark.parametrize(
-    ("node", "bits"), [(x(), 8), (mul(x(), x()), 16), (shr(mul(mul(x(), x()), x()), 8), 32)]
-)
-def test_lanes_hold_every_value(node, bits):
-    assert lanes_of(kernel(node)) == bits
 
 
 def test_a_structure_is_the_operations_and_not_the_constants():
@@ -159,7 +165,7 @@ def test_an_unknown_core_is_refused(refuses):
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ({"schema": 0}, ["schema of costs", "got 0", "allowed: 1"]),
+        ({"schema": 0}, ["schema of costs", "got 0", "allowed: 2"]),
         ({"fitted": []}, ["costs of a core are missing", "cortex-m0plus"]),
         ({"cores": 3}, ["not a file of costs"]),
     ],

@@ -36,7 +36,17 @@ from embact.bench.subject import Subject, of_fit
 from embact.certify import certify
 from embact.conventions import output_grid
 from embact.cores import CORES
-from embact.cost import FILE, SCHEMA, Costs, Prices, Structure, features_of, read, structure_of
+from embact.cost import (
+    FILE,
+    SCHEMA,
+    Costs,
+    Prices,
+    Structure,
+    features_of,
+    in_vectors,
+    read,
+    structure_of,
+)
 from embact.emit.forms import form_of
 from embact.errors import EmbactError
 from embact.files import write_text
@@ -180,7 +190,7 @@ def _counts(core: str, subjects: Sequence[Subject]) -> dict[str, float]:
 
 def fitted(core: str, kernels: Sequence[Kernel], counts: Sequence[float]) -> Prices:
     """Return the prices of the least relative squares, and the residual of kernels left out."""
-    features = [features_of(kernel, core) for kernel in kernels]
+    features = [features_of(kernel) for kernel in kernels]
     names = sorted({name for one in features for name in one})
     matrix = np.array([[one.get(name, 0.0) for name in names] for one in features])
     wanted = np.array(counts)
@@ -229,7 +239,7 @@ def calibrated(most: int) -> Costs:
         fitted=tuple(
             fitted(
                 core,
-                *_pairs(samples, subjects, counted),
+                *_pairs(core, samples, subjects, counted),
             )
             for core, counted in counts.items()
         ),
@@ -237,6 +247,7 @@ def calibrated(most: int) -> Costs:
             Structure(
                 structure_of(samples[i].kernel),
                 samples[i].about,
+                form_of(samples[i].kernel) is not None,
                 tuple(round(counts[core][subjects[i].name], 2) for core in CORES),
             )
             for i in whole
@@ -245,16 +256,23 @@ def calibrated(most: int) -> Costs:
 
 
 def _pairs(
-    samples: Sequence[Sample], subjects: Sequence[Subject], counted: Mapping[str, float]
+    core: str,
+    samples: Sequence[Sample],
+    subjects: Sequence[Subject],
+    counted: Mapping[str, float],
 ) -> tuple[list[Kernel], list[float]]:
-    """Return the kernels whose loops are generated, and their counts: others are not alike."""
-    names = [one.name for one in subjects]
-    kept = [
-        (one.kernel, counted[name])
-        for name, one in zip(names, samples, strict=True)
-        if name in counted and form_of(one.kernel) is None
-    ]
-    return [kernel for kernel, _ in kept], [number for _, number in kept]
+    """Return the kernels whose loops are generated from C's operations, and their counts.
+
+    Hand-written loops are not alike, and loops of vectors tell their instructions themselves.
+    """
+    vectors = CORES[core].tier == "helium"
+    kernels, counts = [], []
+    for one, subject in zip(samples, subjects, strict=True):
+        own = form_of(one.kernel) is None and not (vectors and in_vectors(one.kernel))
+        if own and subject.name in counted:
+            kernels.append(one.kernel)
+            counts.append(counted[subject.name])
+    return kernels, counts
 
 
 def text_of(costs: Costs) -> str:

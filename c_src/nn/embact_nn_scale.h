@@ -21,7 +21,8 @@
  * What embact_nn_scale_prepare makes of a factor.
  *
  * With p the part of the product that is kept, (value * 2**shift * multiplier) >> 32, or, on a core
- * without 64-bit products, (value * multiplier) >> (16 + shift): the result is
+ * without 64-bit products, (value * multiplier) >> (16 + shift), or >> (24 + shift) of more than 16
+ * bits: the result is
  * (p + upper) >> right for values >= 0, and (p + lower) >> right for others. On the portable tier
  * there are the factor's multiplier and shift alone.
  */
@@ -38,7 +39,7 @@ typedef struct {
  *
  * @param multiplier  -(2**31 - 1)..2**31 - 1; none below 0 can be prepared for a core
  * @param shift       -31..30
- * @param bits        8..24; a core without 64-bit products takes up to 16
+ * @param bits        8..24; of more than 16, embact_nn_scale_wide alone takes the values
  */
 static inline int embact_nn_scale_prepare(int32_t multiplier, int32_t shift, int32_t bits,
                                           embact_nn_scale *scale) {
@@ -65,12 +66,13 @@ static inline int embact_nn_scale_prepare(int32_t multiplier, int32_t shift, int
     const int32_t e = twice << (left - 2);                      /* 0..2**21 */
     const embact_nn_scale made = {multiplier, left, half + e, half - e, total};
 #else
-    if (multiplier < 0 || bits > 16 || right < -14) {
+    const int32_t most_kept = bits > 16 ? 6 : 14; /* down to 30 bits below */
+    if (multiplier < 0 || right < -most_kept) {
         return 0;
     }
     const int32_t down = right > 0 ? right : 0;    /* 0..17 */
     const int32_t half = (int32_t)1 << down;       /* 1..2**17 */
-    const int32_t kept = right < 0 ? 14 + right : 14; /* 0..14 */
+    const int32_t kept = right < 0 ? most_kept + right : most_kept; /* 0..14 */
     const embact_nn_scale made = {multiplier, kept, half + twice, half - twice, down + 1};
 #endif
     *scale = made;
@@ -84,6 +86,17 @@ static inline int32_t embact_nn_product_16(int32_t value, int32_t multiplier) {
     const int32_t high = (int32_t)(((uint32_t)multiplier + 32768U) >> 16); /* 0..32768 */
     const int32_t low = (int32_t)(((uint32_t)multiplier + 32768U) & 65535U) - 32768;
     return value * high + ((value * low) >> 16);
+}
+
+/** Return (value * multiplier) >> 24 for |value| <= 65535 * 255 and a multiplier >= 0, in 32 bits. */
+static inline int32_t embact_nn_product_24(int32_t value, int32_t multiplier) {
+    const int32_t high = (int32_t)(((uint32_t)multiplier + 32768U) >> 16); /* 0..32768 */
+    const int32_t low = (int32_t)(((uint32_t)multiplier + 32768U) & 65535U) - 32768;
+    const int32_t upper = (value + 32768) >> 16; /* -255..255 */
+    const int32_t lower = value - upper * 65536; /* -32768..32767 */
+    /* of products by 2**16: up to 2**23, 2**30 and 2**14 */
+    const int32_t middle = upper * low + lower * high + ((lower * low) >> 16);
+    return upper * high * 256 + (middle >> 8);
 }
 
 /** Return the result for a value whose sum is with `half`, of a prepared scale. */
@@ -120,6 +133,22 @@ static inline int32_t embact_nn_scale_below(int32_t value, const embact_nn_scale
 static inline int32_t embact_nn_scale_any(int32_t value, const embact_nn_scale *scale) {
     const int32_t less = scale->lower - scale->upper; /* <= 0 */
     return embact_nn_scaled(value, scale, scale->upper + ((value >> 31) & less));
+}
+
+/**
+ * Return embact_nn_requantize of a value of either sign, prepared for more than 16 bits.
+ *
+ * @param value  -65535 * 255..65535 * 255
+ */
+static inline int32_t embact_nn_scale_wide(int32_t value, const embact_nn_scale *scale) {
+#if EMBACT_TIER == EMBACT_TIER_THUMB1
+    const int32_t less = scale->lower - scale->upper; /* -2..0 */
+    const int32_t half = scale->upper + ((value >> 31) & less);
+    const int32_t product = embact_nn_product_24(value, scale->multiplier);
+    return ((product >> scale->shift) + half) >> scale->right;
+#else
+    return embact_nn_scale_any(value, scale);
+#endif
 }
 
 /** Return value + offset limited to int16; offset of int16, |value| below 2**30. */

@@ -36,7 +36,7 @@ int32_t embact_prelu_s16(const int16_t *input, int32_t input_offset, const int8_
                 const int32_t value = input[i] + input_offset;           /* -65535..65535 */
                 const int32_t factor = alpha[i * stride] + alpha_offset; /* -255..255 */
                 const int32_t scaled = value >= 0 ? embact_nn_scale_above(value, &identity)
-                                                  : embact_nn_scale_any(value * factor, &scale);
+                                                  : embact_nn_scale_wide(value * factor, &scale);
                 output[i] = embact_nn_code_s16(scaled, output_offset);
             }
             input += row;

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from embact.nn.arithmetic import Rounding
     from embact.nn.prelu_layer import ChannelError
 
-CHANNELS = 32
+CHANNELS = 64
 """Of the prelu and glu rows."""
 
 ROUNDINGS: tuple[Rounding, ...] = ("double", "single")
@@ -125,7 +125,7 @@ def _interp(name: str, real: float) -> Subject:
 
 
 def _shift_pwl() -> Subject:
-    problem = _problem("sigmoid", 8, 8.0, Limits(1), Options(terms=2))
+    problem = _problem("sigmoid", 8, 8.0, Limits(1), Options(terms=2, core="cortex-m55"))
     return of_fit("sigmoid_shift_pwl_s8", fit(problem, "shift_pwl"), bars={"cortex-m55": 2.0})
 
 
@@ -137,7 +137,7 @@ def _pwl(name: str, bits: int, codes: int) -> Subject:
 def prelu_layer() -> PreluLayer:
     """Return the layer of the prelu row: slopes from 0 to 0.62, another for each channel."""
     spec = QuantSpec(Grid(0.05, -11, 8), Grid(0.04, 7, 8))
-    return layer_of_reals(spec, [channel / 50 for channel in range(CHANNELS)])
+    return layer_of_reals(spec, [channel / 100 for channel in range(CHANNELS)])
 
 
 def _prelu() -> Subject:
@@ -147,7 +147,7 @@ def _prelu() -> Subject:
     }
     rng = np.random.default_rng(SEED)
     every = np.repeat(all_codes(8)[:, None], CHANNELS, axis=1)  # each channel sees every code
-    some = rng.integers(-128, 128, (64, CHANNELS))
+    some = rng.integers(-128, 128, (32, CHANNELS))
     return Subject(
         "prelu_s8",
         prelu_files(layer, name, errors),
@@ -157,7 +157,7 @@ def _prelu() -> Subject:
         8,
         counted=Case(some.ravel(), layer.outputs(some).ravel()),
         every=Case(every.ravel(), layer.outputs(every).ravel()),
-        sizes=(32, 64),
+        sizes=(16, 32),
         step=CHANNELS,
         bars=bars(22.0, 12.0, 10.0, 2.0),
         today="TFLM 43, M0+ 106",
@@ -273,7 +273,7 @@ def _glu() -> Subject:
         8,
         counted=case(*some),
         every=case(a, b),
-        sizes=(32, 64),
+        sizes=(16, 32),
         step=CHANNELS,
     )
 

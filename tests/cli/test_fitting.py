@@ -15,6 +15,9 @@ DONE_MEANS = [
     *("--out-zero-point", "-128", "--family", "pwl", "--slope-bits", "8", "--json"),
 ]
 
+# The body of the function in a header of a byte lookup.
+LOOP = "embact_loop_lut_s8(input, embact_sigmoid_s8_lut, output, size);"
+
 
 def fitted(embact, name="k.json", words=("sigmoid", "--range", "-8:8")):
     assert embact("fit", *words, "--out", name).returncode == 0
@@ -70,7 +73,7 @@ def test_verify_names_the_input_whose_table_entry_was_changed(embact, tmp_path):
     text = header.read_text("utf-8")
     start = text.index("{", text.index("_lut[256]")) + 1
     entries = text[start : text.index("}", start)].split(",")
-    entries[200] = f" {int(entries[200]) - 1}"  # input 200 - 128 = 72
+    entries[72] = f" {int(entries[72]) - 1}"  # in byte order: input 72
     header.write_text(text[:start] + ",".join(entries) + text[text.index("}", start) :], "utf-8")
     done = embact("verify", "k.json", "--header", header.name)
     assert done.returncode == 1
@@ -196,7 +199,9 @@ def test_a_header_that_does_not_compile_is_one_line(embact, tmp_path):
     fitted(embact)
     embact("emit", "k.json", "--out", ".")
     header = tmp_path / "embact_sigmoid_s8.h"
-    header.write_text(header.read_text("utf-8").replace("output[i] =", "outputs[i] ="), "utf-8")
+    text = header.read_text("utf-8")
+    assert text.count(LOOP) == 1
+    header.write_text(text.replace(LOOP, LOOP.replace("output", "outputs")), "utf-8")
     done = embact("verify", "k.json", "--header", header.name)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "outputs" in done.stderr
@@ -242,9 +247,8 @@ def test_verify_survives_any_header_and_says_what_it_did(embact, tmp_path, line,
     embact("emit", "k.json", "--out", ".")
     header = tmp_path / "embact_sigmoid_s8.h"
     text = header.read_text("utf-8")
-    header.write_text(
-        text.replace("    for (int32_t i", f"    {line}\n    for (int32_t i"), "utf-8"
-    )
+    assert text.count(LOOP) == 1
+    header.write_text(text.replace(LOOP, f"{line}\n    {LOOP}"), "utf-8")
     done = embact("verify", "k.json", "--header", header.name, "--json")
     assert done.returncode == 1
     assert said in json.loads(done.stdout)["difference"]

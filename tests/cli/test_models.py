@@ -118,9 +118,9 @@ def test_an_edited_header_beside_a_converted_model_is_a_check_that_failed(embact
     embact("convert", MLP, "--out", "out")
     header = tmp_path / "out" / "embact_kernels.h"
     text = header.read_text("utf-8")
-    header.write_text(
-        text.replace("output[i] = (int8_t)y;", "output[i] = (int8_t)(y / 2);"), "utf-8"
-    )
+    looked_up = "table[(uint8_t)*input++]"  # in the portable loop, which the host runs
+    assert text.count(looked_up) == 1
+    header.write_text(text.replace(looked_up, f"(int8_t)({looked_up} / 2)"), "utf-8")
     done = embact("eval", "out/digits_mlp_int8.tflite", "--random", "2")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "differs from its definition" in done.stderr

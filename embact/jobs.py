@@ -46,6 +46,7 @@ CODE = (
     "fit/*.py",
     "formula.py",
     "grid.py",
+    "helium/*.py",
     "ir.py",
     "jobs.py",
     "kernel.py",

@@ -59,6 +59,8 @@ CHEAP = {"affine", "rational", "tflm", *CLASSICS}
 one kind for each activation, in turn."""
 AT_MOST = {8: 64, 16: 6}
 """Most kernels of a family for one problem that are compiled, by the input's width."""
+CHUNK = {8: 120, 16: 60}
+"""Most kernels of one header, by the input's width."""
 PARTS = max(2, os.cpu_count() or 2)
 
 
@@ -165,9 +167,15 @@ def as_program(widths, part, parts, folder):
     unlike = {}
     for key, one in fits.items():  # equal digests are equal kernels
         unlike.setdefault(one.kernel.digest, (key, one))
-    chosen = dict(unlike.values())
-    compiled = compile_header(emit_header(chosen), dict.fromkeys(chosen, widths))
-    seen = {one.kernel.digest: observe(compiled, key, one.kernel) for key, one in chosen.items()}
+    chosen, size, seen = list(unlike.values()), CHUNK[widths[0]], {}
+    for start in range(0, len(chosen), size):
+        some = dict(chosen[start : start + size])
+        header = emit_header(some)
+        compiled = compile_header(header, dict.fromkeys(some, widths))
+        seen |= {one.kernel.digest: observe(compiled, key, one.kernel) for key, one in some.items()}
+        folder.joinpath(f"{part}-{start}.json").write_text(
+            json.dumps([header, list(some)]), "utf-8"
+        )
     outputs = {key: seen[one.kernel.digest] for key, one in fits.items()}
     stored = {key: fit_json(one) for key, one in fits.items()}
     folder.joinpath(f"{part}.json").write_text(json.dumps(stored), "utf-8")
@@ -176,11 +184,15 @@ def as_program(widths, part, parts, folder):
 
 @dataclass(frozen=True)
 class Batch:
-    """All fits of one pair of widths, and what their compiled C gives, by key."""
+    """All fits of one pair of widths, and what their compiled C gives, by key.
+
+    headers: each with the keys of its kernels; together every kernel that is unlike the others.
+    """
 
     widths: tuple[int, int]
     fits: dict[str, Fit]
     seen: dict[str, np.ndarray]
+    headers: list[tuple[str, list[str]]]
 
 
 def batch_of(widths, folder):
@@ -194,35 +206,23 @@ def batch_of(widths, folder):
     ]
     assert {process.wait() for process in running} == {0}
     fits, seen = {}, {}
+    headers = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*-*.json"))]
     for part in range(PARTS):
         stored = json.loads(folder.joinpath(f"{part}.json").read_text("utf-8"))
         fits |= {key: fit_of_json(text) for key, text in stored.items()}
         seen |= np.load(folder / f"{part}.npz")
-    return Batch(widths, fits, seen)
+    return Batch(widths, fits, seen, headers)
 
 
-CHUNK = {8: 120, 16: 60}
-"""Kernels of one header for a core, by the input's width."""
-
-
-def headers_of(batch):
-    """Return (header, kernels by name) of parts of a batch: every kernel that is unlike others."""
-    unlike = {one.kernel.digest: (key, one) for key, one in batch.fits.items()}
-    chosen, size = list(unlike.values()), CHUNK[batch.widths[0]]
-    parts = [dict(chosen[start : start + size]) for start in range(0, len(chosen), size)]
-    return [
-        (emit_header(part), {name: one.kernel for name, one in part.items()}) for part in parts
-    ]
-
-
-def differences(headers, core):
+def differences(headers, kernels, core):
     """Return in words where a core differs from definitions, by name, and how many were compared.
 
     All of this machine's cores work at it.
     """
     with ThreadPoolExecutor(PARTS) as pool:
-        found = list(pool.map(lambda part: check_on_core(*part, core), headers))
-    compared = sum(len(kernels) for _, kernels in headers)
+        parts = [(text, {key: kernels[key] for key in keys}) for text, keys in headers]
+        found = list(pool.map(lambda part: check_on_core(*part, core), parts))
+    compared = sum(len(keys) for _, keys in headers)
     return {name: words for part in found for name, words in part.items()}, compared
 
 

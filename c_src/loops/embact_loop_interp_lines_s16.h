@@ -1,11 +1,11 @@
 /*
- * Lines of evenly spaced cells, int16 to int16: every cell has a base, which is a code, and a slope.
+ * Lines of evenly spaced cells, int16 to int16: a cell has a base, which is a code, and a slope.
  *
  *     y = (base * 2**16 + slope * (f * 2**m + 1)) >> 16
  *
- * with k the upper bits' distance in the code x, f = x mod 2**k, and the cell x >> k, limited to the
- * signed integers of index_bits. Base and slope stand in one word, base * 2**16 + slope, so that one
- * load fetches both and the word itself is what the product is added to.
+ * with k the upper bits' distance in the code x, f = x mod 2**k, and the cell x >> k, limited to
+ * the signed integers of index_bits. Base and slope stand in one word, base * 2**16 + slope, so
+ * that one load fetches both and the word itself is what the product is added to.
  */
 #ifndef EMBACT_LOOP_INTERP_LINES_S16_H
 #define EMBACT_LOOP_INTERP_LINES_S16_H

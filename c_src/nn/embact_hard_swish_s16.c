@@ -1,5 +1,6 @@
 #include "embact_nn.h"
 #include "embact_nn_arithmetic.h"
+#include "embact_nn_hard_swish_s16.h"
 
 int32_t embact_hard_swish_s16(const int16_t *input, int32_t input_offset, int16_t *output,
                               int32_t output_offset, int32_t output_multiplier,
@@ -11,6 +12,14 @@ int32_t embact_hard_swish_s16(const int16_t *input, int32_t input_offset, int16_
         gate_shift > 0) {
         return EMBACT_ARG_ERROR;
     }
+#if EMBACT_TIER >= EMBACT_TIER_THUMB1
+    const embact_nn_hard_swish how = {gate_multiplier, gate_shift + 30, output_multiplier,
+                                      15 - output_shift, output_offset};
+    if (input_offset == 0 && embact_nn_is_hard_swish(&how)) {
+        embact_nn_hard_swish_s16(input, output, &how, size);
+        return EMBACT_SUCCESS;
+    }
+#endif
     const int32_t half = (int32_t)1 << 29; /* the gate at 0; 1 is 2**30 */
     for (int32_t i = 0; i < size; ++i) {
         const int32_t value = input[i] + input_offset; /* -65535..65535 */

@@ -80,18 +80,27 @@ static inline int embact_nn_scale_prepare(int32_t multiplier, int32_t shift, int
 #endif
 }
 
+/** Return h of multiplier = h * 2**16 + l with -32768 <= l <= 32767; 0..32768 of what is >= 0. */
+static inline int32_t embact_nn_upper_half(int32_t multiplier) {
+    return (int32_t)(((uint32_t)multiplier + 32768U) >> 16);
+}
+
+/** Return l of the same. */
+static inline int32_t embact_nn_lower_half(int32_t multiplier) {
+    return (int32_t)(((uint32_t)multiplier + 32768U) & 65535U) - 32768;
+}
+
 /** Return (value * multiplier) >> 16 for |value| <= 65535 and a multiplier >= 0, in 32 bits. */
 static inline int32_t embact_nn_product_16(int32_t value, int32_t multiplier) {
-    /* halves of the multiplier, the lower one signed: products by either fit, so does the sum */
-    const int32_t high = (int32_t)(((uint32_t)multiplier + 32768U) >> 16); /* 0..32768 */
-    const int32_t low = (int32_t)(((uint32_t)multiplier + 32768U) & 65535U) - 32768;
+    const int32_t high = embact_nn_upper_half(multiplier);
+    const int32_t low = embact_nn_lower_half(multiplier);
     return value * high + ((value * low) >> 16);
 }
 
-/** Return (value * multiplier) >> 24 for |value| <= 65535 * 255 and a multiplier >= 0, in 32 bits. */
+/** Return (value * multiplier) >> 24 for |value| <= 65535 * 255 and a multiplier >= 0. */
 static inline int32_t embact_nn_product_24(int32_t value, int32_t multiplier) {
-    const int32_t high = (int32_t)(((uint32_t)multiplier + 32768U) >> 16); /* 0..32768 */
-    const int32_t low = (int32_t)(((uint32_t)multiplier + 32768U) & 65535U) - 32768;
+    const int32_t high = embact_nn_upper_half(multiplier);
+    const int32_t low = embact_nn_lower_half(multiplier);
     const int32_t upper = (value + 32768) >> 16; /* -255..255 */
     const int32_t lower = value - upper * 65536; /* -32768..32767 */
     /* of products by 2**16: up to 2**23, 2**30 and 2**14 */

@@ -58,34 +58,28 @@ def test_the_command_in_a_header_makes_the_same_kernel(embact, tmp_path):
     assert json.loads(embact(*words, "--json").stdout)["digest"] == block[2]
 
 
-def test_verify_accepts_an_untouched_header(embact):
-    fitted(embact)
-    embact("emit", "k.json", "--out", ".")
+def test_verify_accepts_an_untouched_header(embact, sigmoid):
     done = embact("verify", "k.json", "--header", "embact_sigmoid_s8.h")
     assert done.returncode == 0
     assert "all 256 inputs" in done.stdout
 
 
-def test_verify_names_the_input_whose_table_entry_was_changed(embact, tmp_path):
-    fitted(embact)
-    embact("emit", "k.json", "--out", ".")
-    header = tmp_path / "embact_sigmoid_s8.h"
-    text = header.read_text("utf-8")
+def test_verify_names_the_input_whose_table_entry_was_changed(embact, sigmoid):
+    text = sigmoid.read_text("utf-8")
     start = text.index("{", text.index("_lut[256]")) + 1
     entries = text[start : text.index("}", start)].split(",")
     entries[72] = f" {int(entries[72]) - 1}"  # in byte order: input 72
-    header.write_text(text[:start] + ",".join(entries) + text[text.index("}", start) :], "utf-8")
-    done = embact("verify", "k.json", "--header", header.name)
+    sigmoid.write_text(text[:start] + ",".join(entries) + text[text.index("}", start) :], "utf-8")
+    done = embact("verify", "k.json", "--header", sigmoid.name)
     assert done.returncode == 1
     assert "input 72 gives" in done.stdout
     assert "(1 of 256 inputs differ)" in done.stdout
-    assert json.loads(embact("verify", "k.json", "--header", header.name, "--json").stdout)[
+    assert json.loads(embact("verify", "k.json", "--header", sigmoid.name, "--json").stdout)[
         "equal"
     ] is (False)
 
 
-def test_verify_refuses_a_kernel_file_whose_table_was_changed(embact, tmp_path):
-    fitted(embact)
+def test_verify_refuses_a_kernel_file_whose_table_was_changed(embact, sigmoid, tmp_path):
     document = json.loads((tmp_path / "k.json").read_text("utf-8"))
     document["program"]["tables"][0]["values"][200] -= 1
     (tmp_path / "k.json").write_text(json.dumps(document), "utf-8")
@@ -186,23 +180,18 @@ def test_a_bad_kernel_file_is_one_line_and_status_2(embact, tmp_path, name, comm
     assert not (tmp_path / "inc").exists()
 
 
-def test_a_failing_compiler_is_quoted_with_its_command(embact, monkeypatch):
-    fitted(embact)
-    embact("emit", "k.json", "--out", ".")
+def test_a_failing_compiler_is_quoted_with_its_command(embact, sigmoid, monkeypatch):
     monkeypatch.setenv("CC", "false")
     done = embact("verify", "k.json")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "false --version" in done.stderr
 
 
-def test_a_header_that_does_not_compile_is_one_line(embact, tmp_path):
-    fitted(embact)
-    embact("emit", "k.json", "--out", ".")
-    header = tmp_path / "embact_sigmoid_s8.h"
-    text = header.read_text("utf-8")
+def test_a_header_that_does_not_compile_is_one_line(embact, sigmoid):
+    text = sigmoid.read_text("utf-8")
     assert text.count(LOOP) == 1
-    header.write_text(text.replace(LOOP, LOOP.replace("output", "outputs")), "utf-8")
-    done = embact("verify", "k.json", "--header", header.name)
+    sigmoid.write_text(text.replace(LOOP, LOOP.replace("output", "outputs")), "utf-8")
+    done = embact("verify", "k.json", "--header", sigmoid.name)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "outputs" in done.stderr
 
@@ -222,8 +211,7 @@ def test_list_names_every_activation_and_family(embact):
     assert all(name in plain for name in names)
 
 
-def test_text_in_a_kernel_file_never_reaches_c(embact, tmp_path):
-    fitted(embact)
+def test_text_in_a_kernel_file_never_reaches_c(embact, sigmoid, tmp_path):
     document = json.loads((tmp_path / "k.json").read_text("utf-8"))
     document["family"] = "lut */ int injected = 42; /*"
     (tmp_path / "k.json").write_text(json.dumps(document), "utf-8")
@@ -242,25 +230,19 @@ def test_text_in_a_kernel_file_never_reaches_c(embact, tmp_path):
         ("if (size == 65) return;", "depends on how it is called"),
     ],
 )
-def test_verify_survives_any_header_and_says_what_it_did(embact, tmp_path, line, said):
-    fitted(embact)
-    embact("emit", "k.json", "--out", ".")
-    header = tmp_path / "embact_sigmoid_s8.h"
-    text = header.read_text("utf-8")
+def test_verify_survives_any_header_and_says_what_it_did(embact, sigmoid, line, said):
+    text = sigmoid.read_text("utf-8")
     assert text.count(LOOP) == 1
-    header.write_text(text.replace(LOOP, f"{line}\n    {LOOP}"), "utf-8")
-    done = embact("verify", "k.json", "--header", header.name, "--json")
+    sigmoid.write_text(text.replace(LOOP, f"{line}\n    {LOOP}"), "utf-8")
+    done = embact("verify", "k.json", "--header", sigmoid.name, "--json")
     assert done.returncode == 1
     assert said in json.loads(done.stdout)["difference"]
 
 
-def test_verify_refuses_a_header_of_another_digest(embact, tmp_path):
-    fitted(embact)
-    embact("emit", "k.json", "--out", ".")
-    header = tmp_path / "embact_sigmoid_s8.h"
-    text = header.read_text("utf-8")
-    header.write_text(re.sub(r"(digest  )\w", r"\g<1>0", text), "utf-8")
-    done = embact("verify", "k.json", "--header", header.name)
+def test_verify_refuses_a_header_of_another_digest(embact, sigmoid):
+    text = sigmoid.read_text("utf-8")
+    sigmoid.write_text(re.sub(r"(digest  )\w", r"\g<1>0", text), "utf-8")
+    done = embact("verify", "k.json", "--header", sigmoid.name)
     assert done.returncode == 1
     assert "digest" in done.stdout
 

@@ -10,10 +10,7 @@ from embact.cores import CORES
 
 
 @pytest.fixture
-def kernel(embact):
-    words = ("fit", "sigmoid", "--range=-8:8", "--family", "lut", "--out", "k.json")
-    assert embact(*words).returncode == 0
-    assert embact("emit", "k.json", "--out", "inc").returncode == 0
+def kernel(sigmoid):
     return "k.json"
 
 
@@ -29,7 +26,7 @@ def test_one_core_is_compared_on_every_input(embact, kernel, tools_for):
 
 @pytest.mark.slow
 def test_all_cores_are_compared_or_named_and_a_changed_header_differs_on_each(
-    embact, kernel, tools_for, tmp_path
+    embact, kernel, sigmoid, tools_for
 ):
     for core in CORES.values():
         tools_for(core)
@@ -37,13 +34,12 @@ def test_all_cores_are_compared_or_named_and_a_changed_header_differs_on_each(
     said = json.loads(embact("verify", kernel, "--core", "all", "--json").stdout)
     assert said["checked_on"] == ["definition", *places]
     assert (said["equal"], said["differences"]) == (True, {})
-    header = tmp_path / "inc" / "embact_sigmoid_s8.h"
-    text = header.read_text("utf-8")
+    text = sigmoid.read_text("utf-8")
     start = text.index("[256] = {")
     changed = text[:start] + text[start:].replace("-128,", "-127,", 1)
     assert changed != text
-    header.write_text(changed, "utf-8")
-    done = embact("verify", kernel, "--core", "all", "--header", str(header), "--json")
+    sigmoid.write_text(changed, "utf-8")
+    done = embact("verify", kernel, "--core", "all", "--header", sigmoid, "--json")
     assert done.returncode == 1
     said = json.loads(done.stdout)
     assert list(said["differences"]) == places

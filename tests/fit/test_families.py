@@ -12,6 +12,7 @@ from embact.grid import Grid, QuantSpec
 from embact.ir import Op
 
 fixed = settings(derandomize=True, database=None, deadline=None, max_examples=30)
+slow = pytest.mark.slow
 SMALL, FINE, COARSE = 2.0**-126, 1e-9, 1e9
 
 
@@ -109,13 +110,13 @@ def test_affine_yields_nothing_for_curves(name, spec_of):
 @pytest.mark.parametrize(
     ("name", "grid_in", "grid_out"),
     [
-        ("relu", Grid(0.1, 32767, 16), Grid(0.1, 0, 8)),  # constant: no input above 0
-        ("silu", Grid(0.05, 0, 16), Grid(FINE, 0, 8)),  # saturated but at 0
+        pytest.param("relu", Grid(0.1, 32767, 16), Grid(0.1, 0, 8), marks=slow),  # constant
+        pytest.param("silu", Grid(0.05, 0, 16), Grid(FINE, 0, 8), marks=slow),  # saturated but at 0
         ("hard_swish", Grid(3e38, 0, 8), Grid(SMALL, -128, 8)),
         ("gelu", Grid(0.03, -128, 8), Grid(0.03, -128, 8)),  # zero points at the ends
         ("gelu", Grid(0.03, 127, 8), Grid(0.001, 127, 8)),
         ("elu", Grid(0.03, -128, 8), Grid(0.03, 127, 8)),
-        ("leaky_relu", Grid(0.001, -32768, 16), Grid(0.1, -128, 8)),
+        pytest.param("leaky_relu", Grid(0.001, -32768, 16), Grid(0.1, -128, 8), marks=slow),
         ("softsign", Grid(0.05, 127, 8), Grid(2.0**-15, 32767, 16)),
         ("swish", Grid(0.05, 0, 8), Grid(0.05, -32768, 16)),
     ],
@@ -171,7 +172,6 @@ FIXED = {"hard", "tflm", *CLASSICS}
 """Families whose kernels are what they are, whatever the budget."""
 EVERYWHERE = {"affine", "hard", "interp", "lut", "pwl", "quadratic", "shift_pwl"}
 """Families that have a kernel of every degenerate case."""
-OBJECTIVES = ("instructions", "bytes", "error", "segments")
 
 
 def is_constant(kernel):
@@ -196,7 +196,10 @@ def test_a_constant_output_is_a_constant_whoever_is_asked(family, name, grid_in,
             assert is_constant(candidate.kernel)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(
+    "objective",
+    ["instructions", "bytes", *(pytest.param(one, marks=slow) for one in ("error", "segments"))],
+)
 @pytest.mark.parametrize(("name", "grid_in", "grid_out"), DEGENERATE)
 def test_the_search_has_an_answer_for_any_budget(objective, name, grid_in, grid_out):
     spec, options = QuantSpec(grid_in, grid_out), Options(objective=objective)

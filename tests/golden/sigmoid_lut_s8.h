@@ -139,7 +139,7 @@ static inline void embact_loop_lut_s8(const int8_t *input, const int8_t *table, 
 #else
 
 #if EMBACT_TIER >= EMBACT_TIER_THUMB2
-#if !defined(EMBACT_COMPACT) && !defined(EMBACT_NO_ASSEMBLY)
+#if defined(__OPTIMIZE__) && !defined(EMBACT_COMPACT) && !defined(EMBACT_NO_ASSEMBLY)
 /* Four elements from [input, #a] on: loads of one pointer follow one another. */
 #define EMBACT_LUT_4(a, b, c, d, last)                                                             \
     "ldrb %[x0], [%[input], #" a "]\n\t"                                                           \

@@ -13,7 +13,8 @@ int32_t embact_leaky_relu_s16(const int16_t *input, int32_t input_offset, int16_
         !embact_nn_is_factor(multiplier_alpha, shift_alpha)) {
         return EMBACT_ARG_ERROR;
     }
-    embact_nn_scale identity = {0, 0, 0, 0, 0}, alpha = {0, 0, 0, 0, 0};
+    /* not 0 throughout: compilers for size would call memset */
+    embact_nn_scale identity = {0, 0, 0, 0, 1}, alpha = {0, 0, 0, 0, 1};
     if (multiplier_alpha >= 0 &&
         embact_nn_scale_prepare(multiplier_identity, shift_identity, 16, &identity) &&
         embact_nn_scale_prepare(multiplier_alpha, shift_alpha, 16, &alpha)) {

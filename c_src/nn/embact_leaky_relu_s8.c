@@ -16,7 +16,8 @@ typedef struct {
 static void leaky_relu(const int8_t *input, int8_t *output, const embact_leaky_relu *how,
                        int32_t size) {
     const embact_leaky_relu given = *how;
-    embact_nn_scale identity = {0, 0, 0, 0, 0}, alpha = {0, 0, 0, 0, 0};
+    /* not 0 throughout: compilers for size would call memset */
+    embact_nn_scale identity = {0, 0, 0, 0, 1}, alpha = {0, 0, 0, 0, 1};
     if (given.multiplier_alpha >= 0 &&
         embact_nn_scale_prepare(given.multiplier_identity, given.shift_identity, 8, &identity) &&
         embact_nn_scale_prepare(given.multiplier_alpha, given.shift_alpha, 8, &alpha)) {

@@ -32,21 +32,17 @@ typedef union {
     uint32_t words[128];
 } embact_softmax_space;
 
-/** Set the first words of the space; count is a multiple of 8. */
+/** Set the first words of the space; count is a multiple of 4. */
 static inline void embact_softmax_fill(embact_softmax_space *space, int32_t count, uint32_t value) {
     uint32_t *words = space->words;
-    for (; count > 0; count -= 8) {
+    for (; count > 0; count -= 4) {
         words[0] = value;
         words[1] = value;
         words[2] = value;
         words[3] = value;
-        words[4] = value;
-        words[5] = value;
-        words[6] = value;
-        words[7] = value;
-        words += 8;
+        words += 4;
 #if defined(__GNUC__)
-        __asm__("" : "+r"(words) : : "memory"); /* or compilers call memset */
+        __asm__("" : "+r"(words) : : "memory"); /* or compilers call memset, of 32 bytes too */
 #endif
     }
 }

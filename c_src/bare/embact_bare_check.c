@@ -15,7 +15,7 @@
 #define LARGEST 1024 /* elements of a call, besides that on all inputs */
 #define MOVED 4      /* offsets, in elements */
 
-enum { RIGHT, DIFFERS, OUTSIDE, INPUT_CHANGED };
+enum { RIGHT, DIFFERS, OUTSIDE, INPUT_CHANGED, REGISTERS_CHANGED };
 
 /* What was wrong first, with which call and, if a result differs, at which input. */
 typedef struct {
@@ -25,9 +25,82 @@ typedef struct {
     int32_t output_offset; /* likewise; the same in place */
     int32_t in_place;
     int32_t input;
-    int32_t got;
+    int32_t got; /* or a bit for each register that was not restored, in the order of calling */
     int32_t expected;
 } verdict;
+
+/* The words of r8..r11, r4..r7 and, where there are vectors or floating point, d8..d15. */
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+#define SAVED 24
+#else
+#define SAVED 8
+#endif
+
+/* A function and what registers that it must restore hold before and after it. */
+typedef struct {
+    embact_bare_run run;
+    uint32_t before[24];
+    uint32_t after[24];
+} calling;
+
+static calling called;
+
+/* Calls how->run with registers as in how->before, and puts them into how->after. In assembly, as
+ * compilers take it for granted that functions restore them. */
+void embact_bare_call(const void *input, void *output, int32_t size, calling *how);
+__asm__(".pushsection .text.embact_bare_call, \"ax\", %progbits\n\t"
+        ".syntax unified\n\t"
+        ".thumb\n\t"
+        ".balign 4\n\t"
+        ".global embact_bare_call\n\t"
+        ".type embact_bare_call, %function\n\t"
+        ".thumb_func\n"
+        "embact_bare_call:\n\t"
+        "push {r4-r7, lr}\n\t"
+        "mov r4, r8\n\t"
+        "mov r5, r9\n\t"
+        "mov r6, r10\n\t"
+        "mov r7, r11\n\t"
+        "push {r3-r7}\n\t" /* the stack stays aligned to 8 */
+#if SAVED > 8
+        "vpush {d8-d15}\n\t"
+#endif
+        "ldmia r3!, {r4}\n\t"
+        "mov r12, r4\n\t"
+        "ldmia r3!, {r4-r7}\n\t"
+        "mov r8, r4\n\t"
+        "mov r9, r5\n\t"
+        "mov r10, r6\n\t"
+        "mov r11, r7\n\t"
+        "ldmia r3!, {r4-r7}\n\t"
+#if SAVED > 8
+        "vldmia r3, {d8-d15}\n\t"
+        "blx r12\n\t"
+        "ldr r3, [sp, #64]\n\t"
+#else
+        "blx r12\n\t"
+        "ldr r3, [sp]\n\t"
+#endif
+        "adds r3, #100\n\t" /* after */
+        "mov r0, r8\n\t"
+        "mov r1, r9\n\t"
+        "stmia r3!, {r0, r1}\n\t"
+        "mov r0, r10\n\t"
+        "mov r1, r11\n\t"
+        "stmia r3!, {r0, r1}\n\t"
+        "stmia r3!, {r4-r7}\n\t"
+#if SAVED > 8
+        "vstmia r3, {d8-d15}\n\t"
+        "vpop {d8-d15}\n\t"
+#endif
+        "pop {r3-r7}\n\t"
+        "mov r8, r4\n\t"
+        "mov r9, r5\n\t"
+        "mov r10, r6\n\t"
+        "mov r11, r7\n\t"
+        "pop {r4-r7, pc}\n\t"
+        ".size embact_bare_call, . - embact_bare_call\n\t"
+        ".popsection");
 
 /* Memory that is aligned like any element or word. */
 #define MEMORY(name, size)                                                                         \
@@ -98,10 +171,22 @@ static int32_t is_guarded(int32_t start, int32_t size)
     return kept;
 }
 
+/* Returns a bit for each register that the last call did not restore, bit 8 for d8 and so on. */
+static int32_t changed(void)
+{
+    int32_t bits = 0;
+    for (int32_t i = 0; i < SAVED; ++i) {
+        if (called.before[i] != called.after[i]) {
+            bits |= 1 << (i < 8 ? i : 4 + i / 2);
+        }
+    }
+    return bits;
+}
+
 /* Makes one call, on input number `first` and those that follow it, and judges all but its outputs,
  * which are then at result.bytes + *start. input: where the inputs are, if not in place. */
-static int32_t guarded(embact_bare_run run, int32_t in, int32_t out, const verdict *how,
-                       int32_t first, uint8_t *input, int32_t *start)
+static int32_t guarded(embact_bare_run run, int32_t in, int32_t out, verdict *how, int32_t first,
+                       uint8_t *input, int32_t *start)
 {
     const int32_t size = how->size > 0 ? how->size : 0;
     const uint8_t *const given = inputs.bytes + in * first;
@@ -112,11 +197,14 @@ static int32_t guarded(embact_bare_run run, int32_t in, int32_t out, const verdi
     if (how->in_place) {
         copy(given, result.bytes + *start, in * size);
     }
-    run(how->in_place ? result.bytes + *start : input, result.bytes + *start, how->size);
+    called.run = run;
+    embact_bare_call(how->in_place ? result.bytes + *start : input, result.bytes + *start,
+                     how->size, &called);
     if (!is_guarded(*start, out * size)) {
         return OUTSIDE;
     }
-    return RIGHT;
+    how->got = changed();
+    return how->got == 0 ? RIGHT : REGISTERS_CHANGED;
 }
 
 static verdict checked(embact_bare_run run, int32_t in, int32_t out, verdict how)
@@ -182,6 +270,9 @@ void embact_bare_check(embact_bare_run run, int32_t input_bytes, int32_t output_
     const int32_t domain = input_bytes == 1 ? 256 : DOMAIN;
     verdict found = {RIGHT, domain, 0, 0, 0, 0, 0, 0};
     int32_t start;
+    for (int32_t i = 0; i < SAVED; ++i) {
+        called.before[i] = UINT32_C(0xA5C3960F) + UINT32_C(0x01010101) * (uint32_t)i;
+    }
     for (int32_t i = 0; i < domain; ++i) {
         if (input_bytes == 1) {
             ((int8_t *)inputs.bytes)[i] = (int8_t)(i - domain / 2);

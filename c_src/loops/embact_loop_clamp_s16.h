@@ -45,7 +45,7 @@ static inline void embact_loop_clamp_s16(const int16_t *input, int16_t *output, 
                          "vmax.s16 q0, q0, q1\n\t"
                          "vstrh.16 q0, [%[output]], #16\n\t"
                          "letp lr, 1b"
-                         : [input] "+r"(input), [output] "+r"(output)
+                         : [input] "+&r"(input), [output] "+&r"(output)
                          : [low] "r"(low), [size] "r"(size)
                          : "q0", "q1", "lr", "cc", "memory");
     } else {
@@ -58,7 +58,7 @@ static inline void embact_loop_clamp_s16(const int16_t *input, int16_t *output, 
                          "vmin.s16 q0, q0, q2\n\t"
                          "vstrh.16 q0, [%[output]], #16\n\t"
                          "letp lr, 1b"
-                         : [input] "+r"(input), [output] "+r"(output)
+                         : [input] "+&r"(input), [output] "+&r"(output)
                          : [low] "r"(low), [high] "r"(high), [size] "r"(size)
                          : "q0", "q1", "q2", "lr", "cc", "memory");
     }
@@ -104,7 +104,7 @@ static inline void embact_loop_clamp_s16(const int16_t *input, int16_t *output, 
                              EMBACT_6_WORDS_S16(EMBACT_MAX_S16)
                              "subs %[size], #24\n\t"
                              "bpl 1b"
-                             : [input] "+r"(input), [output] "+r"(output), [size] "+r"(size),
+                             : [input] "+&r"(input), [output] "+&r"(output), [size] "+&r"(size),
                                [t] "=&r"(t)
                              : [low] "r"(lows)
                              : "r4", "r5", "r6", "r8", "r12", "lr", "cc", "memory");
@@ -114,7 +114,7 @@ static inline void embact_loop_clamp_s16(const int16_t *input, int16_t *output, 
                              EMBACT_6_WORDS_S16(EMBACT_CLAMP_S16)
                              "subs %[size], #24\n\t"
                              "bpl 1b"
-                             : [input] "+r"(input), [output] "+r"(output), [size] "+r"(size),
+                             : [input] "+&r"(input), [output] "+&r"(output), [size] "+&r"(size),
                                [t] "=&r"(t)
                              : [low] "r"(lows), [high] "r"(highs)
                              : "r4", "r5", "r6", "r8", "r12", "lr", "cc", "memory");
@@ -126,7 +126,7 @@ static inline void embact_loop_clamp_s16(const int16_t *input, int16_t *output, 
         uint32_t w;
         __asm__ volatile("ldr %[w], [%[input]], #4\n\t" EMBACT_CLAMP_S16("%[w]")
                          "str %[w], [%[output]], #4"
-                         : [input] "+r"(input), [output] "+r"(output), [w] "=&r"(w), [t] "=&r"(t)
+                         : [input] "+&r"(input), [output] "+&r"(output), [w] "=&r"(w), [t] "=&r"(t)
                          : [low] "r"(lows), [high] "r"(highs)
                          : "cc", "memory");
     }

@@ -45,7 +45,7 @@ static inline void embact_loop_clamp_s8(const int8_t *input, int8_t *output, int
                          "vmax.s8 q0, q0, q1\n\t"
                          "vstrb.8 q0, [%[output]], #16\n\t"
                          "letp lr, 1b"
-                         : [input] "+r"(input), [output] "+r"(output)
+                         : [input] "+&r"(input), [output] "+&r"(output)
                          : [low] "r"(low), [size] "r"(size)
                          : "q0", "q1", "lr", "cc", "memory");
     } else {
@@ -58,7 +58,7 @@ static inline void embact_loop_clamp_s8(const int8_t *input, int8_t *output, int
                          "vmin.s8 q0, q0, q2\n\t"
                          "vstrb.8 q0, [%[output]], #16\n\t"
                          "letp lr, 1b"
-                         : [input] "+r"(input), [output] "+r"(output)
+                         : [input] "+&r"(input), [output] "+&r"(output)
                          : [low] "r"(low), [high] "r"(high), [size] "r"(size)
                          : "q0", "q1", "q2", "lr", "cc", "memory");
     }
@@ -126,7 +126,7 @@ static inline void embact_loop_clamp_s8(const int8_t *input, int8_t *output, int
                      "stmia %[output]!, {r4, r5, r6, r8}\n\t"                                      \
                      "subs %[size], #16\n\t"                                                       \
                      "bpl 1b"                                                                      \
-                     : [input] "+r"(input), [output] "+r"(output), [size] "+r"(size),              \
+                     : [input] "+&r"(input), [output] "+&r"(output), [size] "+&r"(size),           \
                        [v] "=&r"(v), [t] "=&r"(t), [n] "=&r"(n)                                    \
                      : [low] "r"(lows), [high] "r"(highs)                                          \
                      : "r4", "r5", "r6", "r8", "cc", "memory")
@@ -177,7 +177,7 @@ static inline void embact_loop_clamp_s8(const int8_t *input, int8_t *output, int
 #define EMBACT_CLAMP_LOOP_S8(all)                                                                  \
     __asm__ volatile(".syntax unified\n\tmov %[c], %[low]\n1:\n\t" EMBACT_PASS_S8(all)             \
                      EMBACT_PASS_S8(all) "cmp %[input], %[end]\n\tbne 1b"                          \
-                     : [input] "+l"(input), [output] "+h"(output), [c] "=&l"(c), [d] "=&l"(d),     \
+                     : [input] "+&l"(input), [output] "+&h"(output), [c] "=&l"(c), [d] "=&l"(d),   \
                        [m] "=&l"(m)                                                                \
                      : [h] "l"(h), [low] "h"(lows), [high] "h"(highs), [end] "h"(end)              \
                      : "r4", "r5", "cc", "memory")
@@ -205,7 +205,7 @@ static inline void embact_loop_clamp_s8(const int8_t *input, int8_t *output, int
                              EMBACT_6_WORDS_S8(EMBACT_MAX_S8)
                              "subs %[size], #48\n\t"
                              "bpl 1b"
-                             : [input] "+r"(input), [output] "+r"(output), [size] "+r"(size),
+                             : [input] "+&r"(input), [output] "+&r"(output), [size] "+&r"(size),
                                [t] "=&r"(t)
                              : [low] "r"(lows)
                              : "r4", "r5", "r6", "r8", "r12", "lr", "cc", "memory");
@@ -215,7 +215,7 @@ static inline void embact_loop_clamp_s8(const int8_t *input, int8_t *output, int
                              EMBACT_6_WORDS_S8(EMBACT_CLAMP_S8)
                              "subs %[size], #48\n\t"
                              "bpl 1b"
-                             : [input] "+r"(input), [output] "+r"(output), [size] "+r"(size),
+                             : [input] "+&r"(input), [output] "+&r"(output), [size] "+&r"(size),
                                [t] "=&r"(t)
                              : [low] "r"(lows), [high] "r"(highs)
                              : "r4", "r5", "r6", "r8", "r12", "lr", "cc", "memory");
@@ -227,7 +227,7 @@ static inline void embact_loop_clamp_s8(const int8_t *input, int8_t *output, int
         uint32_t w;
         __asm__ volatile("ldr %[w], [%[input]], #4\n\t" EMBACT_CLAMP_S8("%[w]")
                          "str %[w], [%[output]], #4"
-                         : [input] "+r"(input), [output] "+r"(output), [w] "=&r"(w), [t] "=&r"(t)
+                         : [input] "+&r"(input), [output] "+&r"(output), [w] "=&r"(w), [t] "=&r"(t)
                          : [low] "r"(lows), [high] "r"(highs)
                          : "cc", "memory");
     }

@@ -75,7 +75,7 @@ static inline void embact_loop_interp_lines_s16(const int16_t *input, const int1
                          "vadd.i16 q0, q0, q3\n\t"
                          "vstrh.16 q0, [%[output]], #16\n\t"
                          "letp lr, 1b"
-                         : [input] "+r"(input), [output] "+r"(output)
+                         : [input] "+&r"(input), [output] "+&r"(output)
                          : [table] "r"(table), [slopes] "r"(slopes), [size] "r"(size), [by] "r"(by)
                          : "lr", "cc", "memory", "q0", "q1", "q2", "q3", "q5", "q6", "q7");
     } else {
@@ -101,7 +101,7 @@ static inline void embact_loop_interp_lines_s16(const int16_t *input, const int1
                          "vadd.i16 q0, q0, q3\n\t"
                          "vstrh.16 q0, [%[output]], #16\n\t"
                          "letp lr, 1b"
-                         : [input] "+r"(input), [output] "+r"(output)
+                         : [input] "+&r"(input), [output] "+&r"(output)
                          : [table] "r"(table), [slopes] "r"(slopes), [size] "r"(size), [by] "r"(by)
                          : "lr", "cc", "memory", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "q7");
     }
@@ -142,13 +142,13 @@ embact_loop_interp_lines_two_s16(uint32_t codes, const int32_t *origin, uint32_t
     }
 #if EMBACT_TIER == EMBACT_TIER_DSP
     const uint32_t f = (codes << m) & parts; /* two of 0..32767 */
-    __asm__("smlabb %0, %0, %1, %0" : "+r"(low) : "r"(f));
-    __asm__("smlabt %0, %0, %1, %0" : "+r"(high) : "r"(f));
-    __asm__("pkhtb %0, %0, %1, asr #16" : "+r"(high) : "r"(low));
+    __asm__("smlabb %0, %0, %1, %0" : "+&r"(low) : "r"(f));
+    __asm__("smlabt %0, %0, %1, %0" : "+&r"(high) : "r"(f));
+    __asm__("pkhtb %0, %0, %1, asr #16" : "+&r"(high) : "r"(low));
 #else
     low += (int32_t)(int16_t)low * (int32_t)((codes << m) & parts);
     high += (int32_t)(int16_t)high * (int32_t)((codes >> (16 - m)) & parts);
-    __asm__("bfi %0, %1, #0, #16" : "+r"(high) : "r"(low >> 16));
+    __asm__("bfi %0, %1, #0, #16" : "+&r"(high) : "r"(low >> 16));
 #endif
     return (uint32_t)high;
 }
@@ -166,11 +166,11 @@ embact_loop_interp_lines_s16(const int16_t *input, const int32_t *table, int16_t
     parts |= parts << 16;
 #endif
     /* kept in registers: as constants they would be added and masked with in two steps each time */
-    __asm__("" : "+r"(origin), "+r"(parts));
+    __asm__("" : "+&r"(origin), "+&r"(parts));
 #define EMBACT_TWO                                                                                 \
-    __asm__ volatile("ldr %0, [%1], #4" : "=r"(codes), "+r"(input) : : "memory");                  \
+    __asm__ volatile("ldr %0, [%1], #4" : "=r"(codes), "+&r"(input) : : "memory");                 \
     codes = embact_loop_interp_lines_two_s16(codes, origin, parts, k, m, index_bits);              \
-    __asm__ volatile("str %1, [%0], #4" : "+r"(output) : "r"(codes) : "memory");
+    __asm__ volatile("str %1, [%0], #4" : "+&r"(output) : "r"(codes) : "memory");
 #if !defined(EMBACT_COMPACT)
     if (size >= 8) {
         int32_t times = size >> 3;
@@ -282,7 +282,7 @@ embact_loop_interp_lines_s16(const int16_t *input, const int32_t *table, int16_t
                          "beq 4f\n\t"
                          "b 1b\n"
                          "4:"
-                         : [input] "+l"(input), [output] "+l"(output), [x] "=&l"(x),
+                         : [input] "+&l"(input), [output] "+&l"(output), [x] "=&l"(x),
                            [cell] "=&l"(cell), [slope] "=&l"(slope)
                          : [table] "l"(table), [origin] "l"((uint32_t)cells << (15 + k)),
                            [lowest] "h"(table[0] >> 16), [highest] "h"(table[cells - 1] >> 16),

@@ -67,7 +67,7 @@ static inline void embact_loop_interp_eights_s16(const int16_t *input, const int
                      "vqmovnt.s32 q0, q3\n\t"
                      "vstrh.16 q0, [%[output]], #16\n\t"
                      "le lr, 1b"
-                     : [input] "+l"(input), [output] "+l"(output)
+                     : [input] "+&l"(input), [output] "+&l"(output)
                      : [times] "r"(size >> 3), [table] "r"(table), [next] "r"(table + 1),
                        [bias] "r"(32768), [offset] "r"(offset), [down] "r"(-shift),
                        [mask] "w"(mask), [right] "w"(right)
@@ -123,7 +123,7 @@ static inline void embact_loop_interp_fours_s16(const int16_t *input, const int1
                      "adds %[output], #8\n\t"
                      "cmp %[input], %[end]\n\t"
                      "bne 1b"
-                     : [input] "+l"(input), [output] "+l"(output), [x] "=&l"(x),
+                     : [input] "+&l"(input), [output] "+&l"(output), [x] "=&l"(x),
                        [left] "=&l"(left), [next] "=&l"(next)
                      : [middle] "l"(middle), [k] "l"(k), [mask] "h"(mask), [offset] "h"(offset),
                        [shift] "h"(shift), [end] "h"(end)
@@ -165,7 +165,7 @@ static inline void embact_loop_interp_s16(const int16_t *input, const int16_t *t
                 __asm__("mla %0, %1, %2, %3" : "=r"(weights) : "r"(part), "r"(ones), "r"(spacing));
                 __asm__("smlad %0, %1, %2, %3" : "=r"(y) : "r"(pair), "r"(weights), "r"(offset));
                 y >>= shift;
-                __asm__("ssat %0, #16, %0" : "+r"(y) : : "cc");
+                __asm__("ssat %0, #16, %0" : "+&r"(y) : : "cc");
                 *output++ = (int16_t)y;
             }
         }
@@ -174,7 +174,7 @@ static inline void embact_loop_interp_s16(const int16_t *input, const int16_t *t
             const int32_t x = *input++, part = x & mask; /* 0..spacing - 1 */
             const int16_t *const knot = middle + (x >> k);
             int32_t y = (knot[0] * (spacing - part) + knot[1] * part + offset) >> shift;
-            __asm__("ssat %0, #16, %0" : "+r"(y) : : "cc");
+            __asm__("ssat %0, #16, %0" : "+&r"(y) : : "cc");
             *output++ = (int16_t)y;
         }
     }

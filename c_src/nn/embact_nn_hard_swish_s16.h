@@ -70,7 +70,7 @@ static inline void embact_nn_hard_swish_s16(const int16_t *input, int16_t *outpu
                      "vqmovnb.s32 q1, q1\n\t"
                      "vstrh.32 q1, [%[output]], #8\n\t"
                      "letp lr, 1b"
-                     : [input] "+l"(input), [output] "+l"(output)
+                     : [input] "+&l"(input), [output] "+&l"(output)
                      : [size] "r"(size), [gate] "r"(how->gate_multiplier), [half] "r"(half),
                        [multiplier] "r"(how->multiplier), [down] "r"(-how->right),
                        [output_offset] "r"(how->output_offset), [left] "w"(left), [most] "w"(most),

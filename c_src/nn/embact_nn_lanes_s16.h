@@ -47,7 +47,7 @@ static inline void embact_nn_lanes_s16(const int16_t *input, int16_t *output,
                      "vmin.s32 q1, q1, %q[high]\n\t"
                      "vstrh.32 q1, [%[output]], #8\n\t"
                      "letp lr, 1b"
-                     : [input] "+l"(input), [output] "+l"(output)
+                     : [input] "+&l"(input), [output] "+&l"(output)
                      : [size] "r"(size), [input_offset] "r"(how->input_offset),
                        [upper] "w"(upper), [above_left] "r"(-how->above->right),
                        [lower] "r"(how->below->lower), [below_left] "r"(-how->below->right),
@@ -95,8 +95,8 @@ static inline void embact_nn_lanes_sloped_s16(const int16_t *input, const int8_t
                      "vqmovnb.s32 q1, q1\n\t"
                      "vstrh.32 q1, [%[output]], #8\n\t"
                      "letp lr, 1b"
-                     : [input] "+l"(input), [alpha] "+l"(alpha), [output] "+l"(output),
-                       [numbers] "+r"(numbers), [less] "=&r"(less)
+                     : [input] "+&l"(input), [alpha] "+&l"(alpha), [output] "+&l"(output),
+                       [numbers] "+&r"(numbers), [less] "=&r"(less)
                      : [input_offset] "r"(how->input_offset),
                        [above_upper] "w"(above_upper), [below_upper] "w"(below_upper),
                        [output_offset] "r"(how->output_offset), [above] "w"(above),

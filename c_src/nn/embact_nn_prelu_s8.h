@@ -124,8 +124,8 @@ static inline void embact_nn_prelu_row(const int8_t *input, const int8_t *alpha,
             "subs %[count], %[count], #4\n\t"
             "bne 1b\n"
             "9:"
-            : [input] "+r"(input), [alpha] "+r"(alpha), [output] "+r"(output),
-              [count] "+r"(count), [x] "=&r"(x), [f] "=&r"(f)
+            : [input] "+&r"(input), [alpha] "+&r"(alpha), [output] "+&r"(output),
+              [count] "+&r"(count), [x] "=&r"(x), [f] "=&r"(f)
             : [table] "r"(how->table), [input_offset] "r"(how->input_offset),
               [alpha_offset] "r"(alpha_offset), [unit] "r"(unit), [base] "r"(base),
               [multiplier] "r"(how->multiplier)

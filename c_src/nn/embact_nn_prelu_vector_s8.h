@@ -117,13 +117,13 @@ static inline void embact_nn_prelu_rows(const int8_t *input, const int8_t *alpha
         if (blocks > 0) {
             __asm__ volatile("dls lr, %[blocks]\n"
                              "1:\n\t" EMBACT_NN_PRELU_SIXTEEN("", "", ", #16") "le lr, 1b"
-                             : [input] "+r"(input), [alpha] "+r"(slopes), [output] "+r"(output)
+                             : [input] "+&r"(input), [alpha] "+&r"(slopes), [output] "+&r"(output)
                              : [blocks] "r"(blocks), EMBACT_NN_PRELU_CONSTANTS
                              : "cc", "memory", "lr", "q0", "q1", "q2");
         }
         if (rest > 0) {
             __asm__ volatile(EMBACT_NN_PRELU_SIXTEEN("vctp.8 %[rest]\n\tvpst\n\t", "t", "")
-                             : [input] "+r"(input), [alpha] "+r"(slopes), [output] "+r"(output)
+                             : [input] "+&r"(input), [alpha] "+&r"(slopes), [output] "+&r"(output)
                              : [rest] "r"(rest), EMBACT_NN_PRELU_CONSTANTS
                              : "cc", "memory", "q0", "q1", "q2");
         }

@@ -42,7 +42,7 @@ static inline void embact_softmax_fill(embact_softmax_space *space, int32_t coun
         words[3] = value;
         words += 4;
 #if defined(__GNUC__)
-        __asm__("" : "+r"(words) : : "memory"); /* or compilers call memset, of 32 bytes too */
+        __asm__("" : "+&r"(words) : : "memory"); /* or compilers call memset, of 32 bytes too */
 #endif
     }
 }
@@ -109,7 +109,7 @@ static inline uint32_t embact_softmax_sum(const int8_t *row, int32_t size, int32
                      "vrshr.u32 q1, q1, #12\n\t"
                      "vaddva.u32 %[sum], q1\n\t"
                      "letp lr, 1b"
-                     : [row] "+l"(row), [sum] "+Te"(sum)
+                     : [row] "+&l"(row), [sum] "+Te"(sum)
                      : [size] "r"(size), [largest] "w"(vdupq_n_s32(largest)), [table] "r"(table),
                        [table_size] "w"(vdupq_n_s32(table_size))
                      : "q0", "q1", "lr", "cc", "memory");
@@ -144,7 +144,7 @@ static inline uint64_t embact_softmax_exact_sum(const int8_t *row, int32_t size,
                      "vldrwt.u32 q1, [%[table], q0, uxtw #2]\n\t" /* and 0 elsewhere */
                      "vaddlva.u32 %Q[sum], %R[sum], q1\n\t"
                      "letp lr, 1b"
-                     : [row] "+l"(row), [sum] "+r"(sum) /* an even register and the next */
+                     : [row] "+&l"(row), [sum] "+&r"(sum) /* an even register and the next */
                      : [size] "r"(size), [largest] "w"(vdupq_n_s32(largest)), [table] "r"(table),
                        [table_size] "w"(vdupq_n_s32(table_size))
                      : "q0", "q1", "lr", "cc", "memory");

@@ -55,7 +55,7 @@ static void finish(const int8_t *row, int32_t size, const uint32_t *table, int32
                      "vsub.i32 q0, q0, %q[half]\n\t"
                      "vstrb.32 q0, [%[output]], #4\n\t"
                      "letp lr, 1b"
-                     : [row] "+l"(row), [output] "+l"(output)
+                     : [row] "+&l"(row), [output] "+&l"(output)
                      : [size] "r"(size), [largest] "w"(vdupq_n_s32(largest)), [table] "r"(table),
                        [table_size] "w"(vdupq_n_s32(table_size)),
                        [factor] "w"(vdupq_n_u32(by.factor)), [left] "r"(by.left),

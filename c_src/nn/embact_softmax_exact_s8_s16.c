@@ -19,7 +19,7 @@ static uint64_t sum_of(const int8_t *row, int32_t size, int32_t largest, const u
                      "vaddlva.u32 %Q[sum], %R[sum], q2\n\t"
                      "vaddva.u32 %[upper], q3\n\t"
                      "letp lr, 1b"
-                     : [row] "+l"(row), [sum] "+r"(sum) /* an even register and the next */,
+                     : [row] "+&l"(row), [sum] "+&r"(sum) /* an even register and the next */,
                        [upper] "+Te"(upper)
                      : [size] "r"(size), [largest] "w"(vdupq_n_s32(largest)), [low] "r"(table),
                        [high] "r"((const uint32_t *)(const void *)table + 1),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from embact.bench.board_folder import crc
-from embact.bench.record import Measured
+from embact.bench.record import STATUSES, Measured
 from embact.cores import core
 from embact.errors import CheckFailed, EmbactError
 
@@ -33,7 +33,6 @@ FIELDS = {
 
 COUNTERS = ("DWT_CYCCNT", "SysTick", "none")
 CACHES = ("off", "instructions", "data", "on")
-STATUSES = ("ok", "wrong", "uncounted", "unsteady", "too-long")
 
 TAG = re.compile(rf"({'|'.join(FIELDS)}),.*")
 
@@ -212,4 +211,5 @@ def _measured(row: _Line, board: _Line) -> Measured:
         ram_bytes=None,
         compiler=board.fields["compiler"],
         where=f"{name} ({seen}, caches {caches})",
+        status=status,
     )

@@ -9,18 +9,18 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING
 
-from embact.bench.measure import measure
+from embact.bench.measure import BUILD, measure
 from embact.bench.record import Skipped
 from embact.bench.table import Report, bars_of, today_of
 from embact.cores import core as core_of
-from embact.errors import EmbactError, unknown_name
-from embact.run.cross import KINDS, cross_compiler
+from embact.errors import EmbactError
+from embact.run.cross import cross_compiler
 from embact.run.emulator import emulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from embact.bench.measure import Run
+    from embact.bench.measure import Build, Run
     from embact.bench.subject import Subject
     from embact.cores import Core
 
@@ -38,26 +38,31 @@ def obstacle(core: Core, kind: str | None = None) -> Skipped | None:
 def run_cores(
     subjects: Sequence[Subject],
     names: Sequence[str],
-    kind: str | None = None,
+    build: Build = BUILD,
     *,
+    skip: bool = True,
     told: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Return what the rows cost on the named cores, as many at a time as there are processors.
 
-    told: called with a core's name when it is done. Raises EmbactError for an unknown core or kind
-    of compiler, or if a row does not compile; CheckFailed if a program faults or does not end.
+    skip: whether a core that cannot be measured is skipped, or an error. told: called with a core's
+    name when it is done. Bars and what others take are of the default optimisation, and left out
+    with another. Raises EmbactError for an unknown core, or if a row does not compile; CheckFailed
+    if a program faults or does not end.
     """
-    if kind is not None and kind not in KINDS:
-        raise unknown_name("kind of compiler", kind, KINDS)
     cores = [core_of(name) for name in dict.fromkeys(names)]
-    skipped = [found for core in cores if (found := obstacle(core, kind))]
+    skipped = [found for core in cores if (found := obstacle(core, build.kind))]
+    if skipped and not skip:
+        raise EmbactError(f"{skipped[0].core} cannot be measured", got=skipped[0].reason)
     missing = {one.core for one in skipped}
-    runs = _run([core for core in cores if core.name not in missing], subjects, kind, told)
+    job = partial(measure, subjects, build=build)
+    runs = _run([core for core in cores if core.name not in missing], job, told)
+    rated = subjects if build.optimise == BUILD.optimise else ()
     return Report(
         measured=tuple(one for run in runs for one in run.measured),
         skipped=tuple(skipped),
-        bars=bars_of(subjects),
-        today=today_of(subjects),
+        bars=bars_of(rated),
+        today=today_of(rated),
         outputs_checked={
             (run.core, row): count for run in runs for row, count in run.outputs_checked.items()
         },
@@ -66,15 +71,12 @@ def run_cores(
 
 
 def _run(
-    cores: Sequence[Core],
-    subjects: Sequence[Subject],
-    kind: str | None,
-    told: Callable[[str], None],
+    cores: Sequence[Core], job: Callable[[Core], Run], told: Callable[[str], None]
 ) -> list[Run]:
     if not cores:
         return []
     if len(cores) == 1:
-        runs = [measure(subjects, cores[0], kind)]
+        runs = [job(cores[0])]
         told(cores[0].name)
         return runs
     from concurrent.futures import ProcessPoolExecutor
@@ -84,7 +86,7 @@ def _run(
     runs = []
     # spawned, not forked: this process may have threads
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        answers = pool.map(partial(measure, subjects, kind=kind), cores)
+        answers = pool.map(job, cores)
         for core, run in zip(cores, answers, strict=True):
             told(core.name)
             runs.append(run)

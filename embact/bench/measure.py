@@ -13,11 +13,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embact.bench.program import MAIN, checked, counted, entry, outputs, row_file, row_sources
+from embact.bench.program import (
+    FILLS,
+    MAIN,
+    PAINTED,
+    checked,
+    counted,
+    entry,
+    outputs,
+    row_file,
+    row_sources,
+)
 from embact.bench.record import Measured
 from embact.bench.sizes import named_of, sizes_of
-from embact.errors import CheckFailed
-from embact.run.cross import cross_compiler, link
+from embact.errors import CheckFailed, EmbactError, unknown_name
+from embact.run.cross import KINDS, cross_compiler, link
 from embact.run.cycles import modelled_cycles
 from embact.run.emulator import emulator, run_image
 
@@ -34,6 +44,29 @@ TIMEOUT_S = 600.0
 
 OPTIMISE = "-O2"
 
+OPTIMISES = (OPTIMISE, "-O3", "-Os")
+"""What the compiler may be told, the default first."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """How programs are compiled. kind: of compiler, see ``cross_compiler``; None: the first found.
+
+    optimise: one of ``OPTIMISES``. Raises EmbactError for others.
+    """
+
+    kind: str | None = None
+    optimise: str = OPTIMISE
+
+    def __post_init__(self) -> None:
+        if self.kind is not None and self.kind not in KINDS:
+            raise unknown_name("kind of compiler", self.kind, KINDS)
+        if self.optimise not in OPTIMISES:
+            raise EmbactError("--optimise", got=repr(self.optimise), allowed=", ".join(OPTIMISES))
+
+
+BUILD = Build()
+
 
 @dataclass(frozen=True)
 class Run:
@@ -49,21 +82,23 @@ class Run:
     wrong: Mapping[str, str]
 
 
-def measure(subjects: Sequence[Subject], core: Core, kind: str | None = None) -> Run:
+def measure(subjects: Sequence[Subject], core: Core, build: Build = BUILD) -> Run:
     """Return what the rows cost on a core, every output compared with its definition.
 
-    kind: of compiler, see ``cross_compiler``; by default the first that is found. Raises
-    EmbactError if there is no compiler or emulator for the core, and CheckFailed if a program ends
-    otherwise than it should.
+    Raises EmbactError if there is no compiler or emulator for the core, and CheckFailed if a
+    program ends otherwise than it should.
     """
-    image, counts, wrong = _count(subjects, core, kind)
-    sizes = [size for one in subjects for size in (_size(one, one.every), (1, 32))]
-    _, ran = _ran(subjects, checked, core, kind, traced=False)
+    image, counts, wrong = _count(subjects, core, build)
+    sizes = [size for one in subjects for size in (_size(one, one.every), (1, 32)) * len(FILLS)]
+    _, ran = _ran(subjects, checked, core, build, traced=False)
     found = outputs(ran.written, sizes)
-    for subject, every in zip(subjects, found[::2], strict=True):
+    for number, every in enumerate(found[::2]):
+        subject = subjects[number // len(FILLS)]
         if subject.name not in wrong and (told := difference(subject.every, every)):
             wrong[subject.name] = told
-    stacks = [int(words[0]) for words in found[1::2]]
+    stacks = [int(words[0]) for words in found[1 :: 2 * len(FILLS)]]
+    if (deepest := max(stacks, default=0)) >= PAINTED:
+        raise EmbactError("bytes of stack", got=f"{deepest} or more", allowed=f"below {PAINTED}")
     where = emulator(core)
     named = named_of(image.elf)
     measured = []
@@ -81,7 +116,7 @@ def measure(subjects: Sequence[Subject], core: Core, kind: str | None = None) ->
                 table_bytes=sized.tables,
                 stack_bytes=stacks[number],
                 ram_bytes=sized.ram,
-                compiler=f"{version_of(image.compiler.version)} {OPTIMISE}",
+                compiler=f"{version_of(image.compiler.version)} {build.optimise}",
                 where=f"{where.kind} {where.version}",
                 call_instructions=_besides(subject, traces),
             )
@@ -95,7 +130,7 @@ def count(subjects: Sequence[Subject], core: Core, kind: str | None = None) -> d
 
     Raises CheckFailed if an output of what was counted is wrong.
     """
-    _, counts, wrong = _count(subjects, core, kind)
+    _, counts, wrong = _count(subjects, core, Build(kind))
     for row, told in wrong.items():
         raise CheckFailed(f"{row} on {core.name}", got=told)
     pairs = zip(subjects, counts, strict=True)
@@ -103,10 +138,10 @@ def count(subjects: Sequence[Subject], core: Core, kind: str | None = None) -> d
 
 
 def _count(
-    subjects: Sequence[Subject], core: Core, kind: str | None
+    subjects: Sequence[Subject], core: Core, build: Build
 ) -> tuple[Image, list[tuple[Trace, Trace]], dict[str, str]]:
     """Return the program, the two runs of each row, and what was wrong, by row."""
-    image, ran = _ran(subjects, counted, core, kind, traced=True)
+    image, ran = _ran(subjects, counted, core, build, traced=True)
     seen = outputs(ran.written, [_size(one, one.counted) for one in subjects])
     wrong = {
         subject.name: told
@@ -120,13 +155,13 @@ def _ran(
     subjects: Sequence[Subject],
     program: Callable[[Sequence[Subject]], str],
     core: Core,
-    kind: str | None,
+    build: Build,
     *,
     traced: bool,
 ) -> tuple[Image, Outcome]:
     """Build and run one of the programs to its end."""
     files = {**row_sources(subjects), MAIN: program(subjects)}
-    image = link(core, files, optimise=OPTIMISE, compiler=cross_compiler(core, kind))
+    image = link(core, files, optimise=build.optimise, compiler=cross_compiler(core, build.kind))
     ran = run_image(image, traced=traced, timeout_s=TIMEOUT_S)
     if ran.status:
         raise CheckFailed(f"the benchmark ended on {core.name}", got=f"status {ran.status}")

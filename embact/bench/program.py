@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 MAIN = "embact_bench_main.c"
 
 
+FILLS = (0x55, 0xAA)
+"""Bytes that the outputs hold before a run, so that none is left of another one."""
+
+
+PAINTED = 4096
+"""Bytes of stack that are looked at: what is measured uses fewer."""
+
+
 def entry(number: int) -> str:
     """Return the name of a row's function."""
     return f"embact_bench_row_{number}"
@@ -68,7 +76,7 @@ def counted(subjects: Sequence[Subject]) -> str:
     for number, subject in enumerate(subjects):
         functions.append(RUN.format(number, _call(number, subject.counted, subject)))
         for size in subject.sizes:
-            steps += [f"amount = {size};", f"run_{number}();"]
+            steps += [f"amount = {size};", f"fill({FILLS[0]}u);", f"run_{number}();"]
         steps.append(_written(subject, subject.counted))
     cases = [one.counted for one in subjects]
     return _program(subjects, cases, steps, AMOUNT + "".join(functions))
@@ -91,20 +99,23 @@ static __attribute__((noinline)) void run_{0}(void)
 
 
 def checked(subjects: Sequence[Subject]) -> str:
-    """Return the program that runs each row on everything once and writes the outputs.
+    """Return the program that runs each row on everything and writes the outputs.
 
-    After a row's outputs it writes the bytes of stack that were used, as one uint32.
+    It does so once for each of FILLS, of which one differs from whatever is expected. After a row's
+    outputs it writes the bytes of stack that were used, as one uint32.
     """
     steps = []
     for number, subject in enumerate(subjects):
         if _is_all(subject.every.codes):
             steps.append("all_codes();")
         call = f"{_call(number, subject.every, subject)}, {subject.every_size});"
-        steps += ["paint();", call, "used = depth();", _written(subject, subject.every)]
-        steps.append("embact_bare_write(&used, 4u);")
+        for value in FILLS:
+            steps += [f"fill({value}u);", "paint();", call, "used = depth();"]
+            steps += [_written(subject, subject.every), "embact_bare_write(&used, 4u);"]
     cases = [one.every for one in subjects]
     made = MAKER if any(_is_all(case.codes) for case in cases) else ""
-    return _program(subjects, cases, steps, made + PAINTER)
+    look = f"\n/* Bytes below main's frame that are looked at. */\n#define PAINTED {PAINTED}u\n"
+    return _program(subjects, cases, steps, made + look + PAINTER)
 
 
 def _is_all(codes: Codes) -> bool:
@@ -145,10 +156,19 @@ def _program(
     return (
         f'#include "embact_bare.h"\n\n{prototypes}\n\n{"".join(codes)}\n'
         f"static union {{\n    int8_t s8[{most}];\n    int16_t s16[{most}];\n}} target"
-        f" __attribute__((aligned(16)));\n{functions}\n"
+        f" __attribute__((aligned(16)));\n{FILLER}{functions}\n"
         f"int main(void)\n{{\n{body}\n    return 0;\n}}\n"
     )
 
+
+FILLER = """
+static void fill(uint32_t value)
+{
+    for (uint32_t i = 0; i < sizeof target; ++i) {
+        ((volatile uint8_t *)&target)[i] = (uint8_t)value;
+    }
+}
+"""
 
 MAKER = """
 static int16_t every_code[65536] __attribute__((aligned(16)));
@@ -163,8 +183,6 @@ static void all_codes(void)
 
 
 PAINTER = """
-/* Bytes below this frame that are looked at. */
-#define PAINTED 4096u
 #define COLOUR 0xC5A3965Au
 
 static uint32_t top, used;

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 from embact.errors import EmbactError
 
+STATUSES = ("ok", "wrong", "uncounted", "unsteady", "too-long")
+"""What became of a row: measured; an output differs from the definition; nothing counts cycles;
+more elements took no longer; more cycles than the counter can tell."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -20,7 +24,7 @@ class Measured:
     instruction timings. code_bytes, table_bytes, ram_bytes: of the linked program's named functions
     and arrays; ram_bytes is writable data that is not the caller's. stack_bytes: of the deepest
     call. compiler: its name and version. where: the emulator and its version, or the board.
-    call_instructions: of each call, besides those for each element.
+    call_instructions: of each call, besides those for each element. status: one of ``STATUSES``.
     """
 
     row: str
@@ -35,11 +39,16 @@ class Measured:
     compiler: str
     where: str
     call_instructions: float | None = None
+    status: str = "ok"
 
     def __post_init__(self) -> None:
         for name in ("row", "core", "compiler", "where"):
             if not getattr(self, name):
                 raise EmbactError(f"{name} of a measurement", got="nothing", allowed="a name")
+        if self.status not in STATUSES:
+            raise EmbactError(
+                "status of a measurement", got=repr(self.status), allowed=", ".join(STATUSES)
+            )
         for name in (
             "instructions",
             "cycles",

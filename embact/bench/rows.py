@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from embact.nn.prelu_layer import ChannelError
 
 CHANNELS = 64
-"""Of the prelu and glu rows."""
+"""Of the prelu row."""
+
+PACKED = 32
+"""Channels of the glu row."""
 
 ROUNDINGS: tuple[Rounding, ...] = ("double", "single")
 
@@ -262,19 +265,19 @@ def _glu() -> Subject:
         packed = np.concatenate([a, b], axis=1)
         return Case(packed.ravel(), unit(a, b).ravel())
 
-    some = rng.integers(-128, 128, (2, 64, CHANNELS))
-    a, b = (one.reshape(-1, CHANNELS) for one in np.meshgrid(all_codes(8), all_codes(8)))
+    some = rng.integers(-128, 128, (2, 64, PACKED))
+    a, b = (one.reshape(-1, PACKED) for one in np.meshgrid(all_codes(8), all_codes(8)))
     return Subject(
         "glu_s8",
         glu_files(Proved(unit, certify_pairs(unit)), name),
         f"{name}.h",
-        f"{name}_packed(input, output, size, {CHANNELS})",
+        f"{name}_packed(input, output, size, {PACKED})",
         8,
         8,
         counted=case(*some),
         every=case(a, b),
         sizes=(16, 32),
-        step=CHANNELS,
+        step=PACKED,
     )
 
 

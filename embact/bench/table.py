@@ -35,7 +35,8 @@ class Report:
 
     bars: most instructions for an element by row and core. today: what others take, by row.
     outputs_checked: outputs that were compared with the definition, by core and row. wrong: the
-    first that differs, in words, likewise.
+    first that differs, in words, likewise. imported: whether boards measured, which compared the
+    outputs themselves.
     """
 
     measured: tuple[Measured, ...]
@@ -44,6 +45,7 @@ class Report:
     today: Mapping[str, str] = dataclasses.field(default_factory=dict)
     outputs_checked: Mapping[tuple[str, str], int] = dataclasses.field(default_factory=dict)
     wrong: Mapping[tuple[str, str], str] = dataclasses.field(default_factory=dict)
+    imported: bool = False
 
 
 def bars_of(subjects: Iterable[Subject]) -> dict[str, Mapping[str, float]]:
@@ -62,6 +64,7 @@ def document(report: Report) -> dict[str, Any]:
         "schema": SCHEMA,
         "embact": __version__,
         "unit": "instructions executed for an element; cycles only where hardware counted them",
+        "outputs_compared_by": "the board" if report.imported else "embact",
         "skipped": [dataclasses.asdict(one) for one in report.skipped],
         "wrong": [
             {"core": core, "row": row, "difference": text}
@@ -76,6 +79,7 @@ def _row(one: Measured, report: Report) -> dict[str, Any]:
     bar = report.bars.get(one.row, {}).get(one.core)
     return {
         **dataclasses.asdict(one),
+        "status": "wrong" if (one.core, one.row) in report.wrong else one.status,
         "bar": bar,
         "met": met(one.instructions, bar),
         "outputs_checked": report.outputs_checked.get((one.core, one.row)),
@@ -105,7 +109,10 @@ HEADINGS = (
 
 
 def of_core(report: Report, core: str) -> list[tuple[str, ...]]:
-    """Return the table of one core, under ``HEADINGS``; bytes, and numbers for each element."""
+    """Return the table of one core, under ``HEADINGS``; bytes, and numbers for each element.
+
+    A status that is not ok stands for the cycles that were not counted.
+    """
     rows = []
     for one in report.measured:
         if one.core != core:
@@ -119,15 +126,27 @@ def of_core(report: Report, core: str) -> list[tuple[str, ...]]:
             (
                 one.row,
                 number(one.instructions),
-                number(bar),
+                "-" if one.instructions is None else number(bar),
                 answer,
                 "-" if one.call_instructions is None else f"{one.call_instructions:.0f}",
                 number(one.modelled_cycles),
-                number(one.cycles),
+                number(one.cycles) if one.status == "ok" else one.status,
                 *("-" if size is None else str(size) for size in sizes),
             )
         )
     return rows
+
+
+def told(
+    headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows without the columns in which no row says anything.
+
+    >>> told(("row", "bar", "met"), [("a", "-", ""), ("b", "-", "WRONG")])
+    (['row', 'met'], [['a', ''], ['b', 'WRONG']])
+    """
+    kept = [at for at in range(len(headings)) if any(row[at] not in {"", "-"} for row in rows)]
+    return [headings[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
 
 def number(value: float | None) -> str:
@@ -146,14 +165,14 @@ def markdown(rows: Sequence[Mapping[str, Any]], today: Mapping[str, str]) -> str
     """Return the README's table from the rows of a document: instructions, and bars in brackets.
 
     A bar that is not met stands behind ``>``. Bytes, and the instructions of each call besides, are
-    those on cortex-m4.
+    those on cortex-m4. What all that means stands below.
     """
     names = list(dict.fromkeys(row["row"] for row in rows))
     cells = {(row["row"], row["core"]): row for row in rows}
     cores = [core for core in CORES if any(row["core"] == core for row in rows)]
     heads = [core.removeprefix("cortex-").upper().replace("PLUS", "+") for core in cores]
     lines = [
-        f"| row | {' | '.join(heads)} | each call | code, tables, stack | others today |",
+        f"| row | {' | '.join(heads)} | each call (M4) | code, tables, stack (M4) | others today |",
         f"|---|{'---|' * (len(heads) + 3)}",
     ]
     for name in names:
@@ -164,7 +183,18 @@ def markdown(rows: Sequence[Mapping[str, Any]], today: Mapping[str, str]) -> str
         sizes = (m4.get(key) for key in ("code_bytes", "table_bytes", "stack_bytes"))
         shown.append(", ".join("-" if size is None else str(size) for size in sizes))
         lines.append(f"| {name} | {' | '.join(shown)} | {today.get(name, '')} |")
-    return "\n".join(lines)
+    return "\n".join([*lines, "", LEGEND])
+
+
+LEGEND = (
+    "In brackets: the bar, which is the most that we accept; `> 2` is a bar of 2 that is missed. "
+    "*Others today*: instructions for an element of the kernels of TFLM and CMSIS-NN, compiled the "
+    "same way. *(M4)*: on cortex-m4; instructions of each call besides, and bytes.\n"
+    "Inputs are uniformly random: what kernels with branches cost depends on them. Functions that "
+    "take the quantisation at run time (rescale, leaky_relu, hard_swish, prelu) make a table for "
+    "each call, whose cost is in *each call*."
+)
+"""What the README's table means."""
 
 
 def _cell(row: Mapping[str, Any] | None) -> str:

@@ -42,6 +42,9 @@ def bench(
         bool,
         typer.Option("--require-emulators", help="A core that cannot be measured is an error."),
     ] = False,
+    optimise: Annotated[
+        str | None, typer.Option(metavar="-O2|-O3|-Os", help="For the compiler; default -O2.")
+    ] = None,
     results: Annotated[
         Path | None,
         typer.Option("--import", metavar="FILE", help="Show what a board printed instead."),
@@ -60,17 +63,29 @@ def bench(
     """
     if json and csv == "-":
         raise EmbactError("--json and --csv", got="-", allowed="one of them on the output")
-    if core == HOST and results is None:
+    if csv is not None and csv != "-":
+        _check_place(Path(csv))
+    built = compiler is not None or optimise is not None
+    if results is not None:
+        if kernels or built:
+            raise EmbactError(
+                "--import", got="kernels, --compiler or --optimise", allowed="none of them"
+            )
+        report = _imported(results, core)
+    elif core == HOST:
         from embact.cli.bench_host import bench_host
 
-        if kernels or compiler is not None:
-            raise EmbactError("--core host", got="kernels or --compiler", allowed="$CC, no kernels")
+        if kernels or built:
+            raise EmbactError(
+                "--core host",
+                got="kernels, --compiler or --optimise",
+                allowed="$CC, none of them",
+            )
         bench_host(csv, json=json)
         return
-    report = _report(kernels or [], core, compiler, results)
-    if require_emulators and report.skipped:
-        missing = report.skipped[0]
-        raise EmbactError(f"{missing.core} cannot be measured", got=missing.reason)
+    else:
+        skip = core == ALL and not require_emulators
+        report = _measured(kernels or [], core, compiler, optimise, skip=skip)
     _show(report, csv, json=json)
     for (place, row), text in report.wrong.items():
         show.complain(f"failed: {row} on {place}: {text}")
@@ -78,24 +93,67 @@ def bench(
         raise typer.Exit(1)
 
 
-def _report(kernels: list[Path], core: str, compiler: str | None, results: Path | None) -> Report:
+def _check_place(path: Path) -> None:
+    """Raise EmbactError if a file cannot be written there; nothing is left behind."""
+    import os
+    import tempfile
+
+    try:
+        if path.exists():
+            problem = "it is a folder" if path.is_dir() else ""
+            problem = problem or ("" if os.access(path, os.W_OK) else "it is read-only")
+        else:
+            problem = ""
+        if not problem and (path.is_file() or not path.exists()):  # not a device or a pipe
+            folder = next(one for one in path.resolve().parents if one.exists())
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".embact."):
+                pass
+    except NotADirectoryError:
+        problem = "a file where its folder should be"
+    except OSError as error:
+        problem = error.strerror or "no such place"
+    if problem:
+        raise EmbactError("file cannot be written", got=problem, where=f"--csv {path}")
+
+
+def _imported(results: Path, core: str) -> Report:
+    """Return what boards printed, all or that of a core, of which there must be something."""
+    from embact.bench.board import read_results
     from embact.bench.rows import standard
     from embact.bench.table import Report, bars_of, today_of
+    from embact.cores import core as core_of
 
-    if results is not None:
-        from embact.bench.board import read_results
+    if core not in {ALL, HOST}:
+        core_of(core)  # refuses what is none
+    found = read_results(results)
+    chosen = tuple(one for one in found if core in {ALL, one.core})
+    if not chosen:
+        there = ", ".join(dict.fromkeys(one.core for one in found))
+        raise EmbactError(
+            f"no results of {core}",
+            got=f"results of {there}",
+            allowed=f"--core {there.replace(', ', ' or ')}, or no --core",
+            where=str(results),
+        )
+    rows = standard()
+    return Report(chosen, bars=bars_of(rows), today=today_of(rows), imported=True)
 
-        if kernels or compiler is not None:
-            raise EmbactError("--import", got="kernels or --compiler", allowed="neither")
-        rows = standard()
-        found = tuple(one for one in read_results(results) if core in {ALL, one.core})
-        return Report(found, bars=bars_of(rows), today=today_of(rows))
+
+def _measured(
+    kernels: list[Path], core: str, compiler: str | None, optimise: str | None, *, skip: bool
+) -> Report:
+    """Measure on a core or all; skip: whether one that cannot be measured is no error."""
     from embact.bench.campaign import run_cores
+    from embact.bench.measure import BUILD, Build
     from embact.cores import CORES
 
-    subjects = _subjects(kernels)
-    names = list(CORES) if core == ALL else [core]
-    return run_cores(subjects, names, compiler, told=lambda name: show.complain(f"done: {name}"))
+    return run_cores(
+        _subjects(kernels),
+        list(CORES) if core == ALL else [core],
+        Build(compiler, BUILD.optimise if optimise is None else optimise),
+        skip=skip,
+        told=lambda name: show.complain(f"done: {name}"),
+    )
 
 
 def _subjects(kernels: list[Path]) -> tuple[Subject, ...]:
@@ -109,6 +167,8 @@ def _subjects(kernels: list[Path]) -> tuple[Subject, ...]:
         return standard()
     names: dict[str, Path] = {}
     for path in kernels:
+        if path in names.values():
+            raise EmbactError("a kernel is there twice", got=path, allowed="once")
         if (other := names.setdefault(path.stem, path)) != path:
             raise EmbactError(
                 f"two kernels are called {path.stem}", got=f"{other} and {path}", allowed="one"
@@ -137,18 +197,21 @@ def _show(report: Report, csv: str | None, *, json: bool) -> None:
 def _show_tables(report: Report) -> None:
     import dataclasses
 
-    from embact.bench.table import HEADINGS, of_core
+    from embact.bench.table import HEADINGS, of_core, told
 
     parts: dict[tuple[str, str, str], list[Measured]] = {}  # two boards may have one core
     for one in report.measured:
         parts.setdefault((one.core, one.compiler, one.where), []).append(one)
     for (core, compiler, where), rows in parts.items():
         show.say(f"{core}: {compiler}, {where}; for each element, and bytes\n")
-        show.table(HEADINGS, of_core(dataclasses.replace(report, measured=tuple(rows)), core))
+        part = dataclasses.replace(report, measured=tuple(rows))
+        show.table(*told(HEADINGS, of_core(part, core)))
         show.say()
     for missing in report.skipped:
         show.say(f"skipped {missing.core}: {missing.reason}")
-    if report.outputs_checked and not report.wrong:
+    if report.imported:
+        show.say("all outputs equal the definition's, says the board")
+    elif report.outputs_checked and not report.wrong:
         show.say(
             f"all {sum(report.outputs_checked.values())} outputs equal the definition's; "
             "instructions are counted, cycles are modelled"

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embact.cores import TIERS
+from embact.cores import CORES, TIERS
 from embact.errors import EmbactError
 
 if TYPE_CHECKING:
@@ -125,9 +125,14 @@ def _holds(line: str, core: Core, number: int) -> bool | None:
 
 def _check(core: Core) -> list[str]:
     """Return the lines that stop compilers for a core of another tier."""
+    names = ", ".join(each.name for each in CORES.values() if each.tier == core.tier)
+    if core.tier == "helium":  # gcc's default ABI hides the vectors of the right core, too
+        said = f"tier helium: compile with -mcpu={names} and -mfloat-abi=hard or softfp"
+    else:
+        said = f"tier {core.tier} ({names}): emit others without --target"
     return [
         "",
         f"#if EMBACT_TIER != EMBACT_TIER_{core.tier.upper()}",
-        f'#error "This header is for {core.name}: write it for this core, or without --target"',
+        f'#error "This header is for {said}"',
         "#endif",
     ]

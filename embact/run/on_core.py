@@ -33,6 +33,11 @@ TIMEOUT_S = 120.0
 
 _VERDICT = struct.Struct("<8i")
 
+_RESTORED = tuple(
+    ["r8", "r9", "r10", "r11", "r4", "r5", "r6", "r7", *(f"d{number}" for number in range(8, 16))]
+)
+"""Registers that a function must restore, by their bit in a verdict."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
@@ -71,10 +76,12 @@ def observe_on_core(  # noqa: PLR0913 - choices with defaults
 
     kernels: by the function's name; only their widths matter here. Sizes 0 to 67, some hundreds and
     below 0, addresses aligned to one element only, in place where the widths agree, with bytes
-    around the output that must survive and inputs that must stay. Raises EmbactError without a
-    compiler or emulator, and CheckFailed naming the function, the core and the call if any of that
-    changes a result, a guard byte or an input, or if the core faults or does not come back; the
-    outputs themselves are for the caller to compare.
+    around the output that must survive, inputs that must stay and registers that the procedure call
+    standard has a function restore: r4 to r11, and d8 to d15 where the core is compiled for with
+    vectors. Raises EmbactError without a compiler or emulator, and CheckFailed naming the function,
+    the core and the call if any of that changes a result, a guard byte, an input or such a
+    register, or if the core faults or does not come back; the outputs themselves are for the caller
+    to compare.
     """
     image = image_of(header, kernels, core, compiler=compiler, optimise=optimise, flags=flags)
     seen, lost = _run(image, kernels, emulator, timeout_s)
@@ -125,8 +132,10 @@ def image_of(  # noqa: PLR0913 - choices with defaults
     """Return the program that calls each function of a header in every awkward way."""
     lines = [
         '#include "embact_bare_check.h"',
-        '#include "embact_tiers.h"',
         '#include "kernels.h"',
+        "#ifndef EMBACT_TIER",  # a header without our tiers; else its own choice counts
+        '#include "embact_tiers.h"',
+        "#endif",
     ]
     if not any(flag.startswith("-DEMBACT_TIER") for flag in flags):
         lines += [
@@ -138,6 +147,7 @@ def image_of(  # noqa: PLR0913 - choices with defaults
     for name, kernel in kernels.items():
         bits_in, bits_out = kernel.input_bits, kernel.output_bits
         lines.append(
+            "__attribute__((noinline)) "  # so that it saves what the function says it changes
             f"static void run_{name}(const void *input, void *output, int32_t size)\n"
             f"{{\n    {name}((const int{bits_in}_t *)input, (int{bits_out}_t *)output, size);\n}}"
         )
@@ -190,5 +200,11 @@ def _words(verdict: tuple[int, ...]) -> str:
             return f"depends on how it is called: {call}: input {code} gives {got}, not {expected}"
         case 2:
             return f"writes outside its output: {call}"
-        case _:
+        case 3:
             return f"writes to its input: {call}"
+        case _:
+            names = sorted(
+                (name for bit, name in enumerate(_RESTORED) if got >> bit & 1),
+                key=lambda name: (name[0] == "d", int(name[1:])),
+            )
+            return f"does not restore registers {', '.join(names)}: {call}"

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from embact.kernel import Kernel
 
 
+LEVELS = ("-O2", "-Os")
+
+
 def place_of(core: Core) -> str:
     """Return the name of a place in a certificate.
 
@@ -42,12 +45,22 @@ def lacking(core: Core) -> str:
 def difference_on(core: Core, header: str, function: str, kernel: Kernel) -> str | None:
     """Return in words where a header's function differs from its kernel on a core, or None.
 
-    On every input, however it is called; if it crashes, hangs or writes elsewhere, that is the
-    difference. Raises ToolMissing without a compiler or emulator, and EmbactError if the header
-    does not compile.
+    On every input, however it is called, compiled for speed and for size, since headers may choose
+    other code for size; if it crashes, hangs or writes elsewhere, that is the difference. Raises
+    ToolMissing without a compiler or emulator, and EmbactError if the header does not compile.
     """
+    for optimise in LEVELS:
+        if words := _difference(core, header, function, kernel, optimise):
+            return words if optimise == LEVELS[0] else f"at {optimise}, {words}"
+    return None
+
+
+def _difference(
+    core: Core, header: str, function: str, kernel: Kernel, optimise: str
+) -> str | None:
     if core == HOST:
         widths = (kernel.input_bits, kernel.output_bits)
-        compiled = host.compile_header(header, {function: widths})
+        compiled = host.compile_header(header, {function: widths}, flags=[optimise])
         return observer.check_isolated(compiled, {function: kernel}).get(function)
-    return on_core.check_on_core(header, {function: kernel}, core).get(function)
+    found = on_core.check_on_core(header, {function: kernel}, core, optimise=optimise)
+    return found.get(function)

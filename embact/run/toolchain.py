@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -31,6 +32,10 @@ STRICT = (
     "-Werror",
 )
 """What every C file of ours compiles with, without a warning."""
+
+
+_ERROR_DIRECTIVE = re.compile(r': (?:fatal )?error: (?:#error )?"(.+)"$')
+"""What compilers print of ``#error "text"``, after the place; clang does not repeat the word."""
 
 
 class ToolMissing(EmbactError):  # noqa: N818 - nobody's mistake
@@ -76,7 +81,8 @@ def _compiler(command: tuple[str, ...]) -> Compiler:
 def run_tool(command: Sequence[str], *, what: str, cwd: Path | None = None) -> str:
     """Run a program and return its output.
 
-    Raises EmbactError with the first error line that it printed and the command, if it fails.
+    Raises EmbactError with the first error line that it printed and the command, if it fails; the
+    text of an ``#error`` comes before all else.
     """
     try:
         done = subprocess.run(
@@ -87,5 +93,9 @@ def run_tool(command: Sequence[str], *, what: str, cwd: Path | None = None) -> s
     if done.returncode:
         printed = (done.stderr or done.stdout).splitlines() or [f"exit status {done.returncode}"]
         first = next((line for line in printed if "error" in line.lower()), printed[0])
-        raise EmbactError(f"{what} failed", got=first, where=shlex.join(command))
+        by = f"from {shlex.join(command)}"
+        if asked := _ERROR_DIRECTIVE.search(first):
+            place = first[: asked.start()]
+            raise EmbactError(f"{what} failed", got=f"#error in {place}, {by}", where=asked[1])
+        raise EmbactError(f"{what} failed", got=f"{first}, {by}")
     return done.stdout

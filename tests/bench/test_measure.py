@@ -130,3 +130,43 @@ def test_codes_are_spread_evenly_over_all(bits):
 )
 def test_the_version_of_a_compiler_is_read(said, version):
     assert version_of(said) == version
+
+
+EMPTY = """\
+#include <stdint.h>
+static inline void known(const int8_t *input, int8_t *output, int32_t size)
+{
+    (void)input;
+    (void)output;
+    (void)size;
+}
+"""
+
+HALF = """\
+#include <stdint.h>
+static inline void half(const int8_t *input, int8_t *output, int32_t size)
+{
+    for (int32_t i = size > 1024 ? 1024 : 0; i < size; ++i) {
+        output[i] = input[i];
+    }
+}
+"""
+
+
+def test_outputs_of_another_row_or_run_do_not_count(core):
+    rows = [
+        elementwise(
+            name,
+            {f"{name}.h": text},
+            f"{name}.h",
+            f"{call}(input, output, size)",
+            widths=(8, 8),
+            definition=lambda codes: codes,
+        )
+        for name, text, call in (
+            ("right", KNOWN, "known"),
+            ("empty", EMPTY, "known"),
+            ("half", HALF, "half"),
+        )
+    ]
+    assert set(measure(rows, core).wrong) == {"empty", "half"}

@@ -128,7 +128,7 @@ static inline void embact_loop_lut_s8(const int8_t *input, const int8_t *table, 
                          "vldrb.u8 q1, [%[table], q0]\n\t"
                          "vstrb.8 q1, [%[output]], #16\n\t"
                          "letp lr, 1b"
-                         : [input] "+r"(input), [output] "+r"(output)
+                         : [input] "+&r"(input), [output] "+&r"(output)
                          : [table] "r"(table), [size] "r"(size)
                          : "q0", "q1", "lr", "cc", "memory");
     }
@@ -177,7 +177,7 @@ static inline void embact_loop_lut_s8(const int8_t *input, const int8_t *table, 
                          "adds %[input], #1\n\t"
                          "adds %[output], #1\n\t"
                          "adds %[size], #16"
-                         : [input] "+l"(input), [output] "+l"(output), [size] "+l"(size),
+                         : [input] "+&l"(input), [output] "+&l"(output), [size] "+&l"(size),
                            [x0] "=&l"(x0), [x1] "=&r"(x1), [x2] "=&r"(x2), [x3] "=&r"(x3)
                          : [table] "l"(table)
                          : "cc", "memory");

@@ -184,7 +184,8 @@ def test_headers_of_different_models_do_not_hide_each_other(build, tmp_path, pla
             for line in done.header.read_text().split("\n")
             if line.startswith("#ifndef EMBACT_") and line.endswith("_H")
         }
-    assert len(guards) == 2
+    assert guards >= {"#ifndef EMBACT_LOOP_LUT_S8_H"}  # the loop is the same in both
+    assert len(guards) == 3
 
 
 def test_an_output_folder_that_exists_is_left_alone(build, tmp_path, placed):

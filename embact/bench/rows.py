@@ -128,7 +128,9 @@ def _interp(name: str, real: float) -> Subject:
 
 
 def _shift_pwl() -> Subject:
-    problem = _problem("sigmoid", 8, 8.0, Limits(1), Options(terms=2, core="cortex-m55"))
+    spec = QuantSpec(Grid(0.0625, 0, 8), Grid(1 / 256, -128, 8))  # the literature's [-8, 8)
+    options = Options(terms=2, core="cortex-m55")
+    problem = Problem(activation("sigmoid"), spec, Limits(1), options)
     return of_fit("sigmoid_shift_pwl_s8", fit(problem, "shift_pwl"), bars={"cortex-m55": 2.0})
 
 
@@ -276,7 +278,7 @@ def _glu() -> Subject:
         8,
         counted=case(*some),
         every=case(a, b),
-        sizes=(16, 32),
+        sizes=(32, 64),
         step=PACKED,
     )
 

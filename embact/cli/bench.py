@@ -98,13 +98,14 @@ def _check_place(path: Path) -> None:
     import os
     import tempfile
 
+    problem = ""
     try:
-        if path.exists():
-            problem = "it is a folder" if path.is_dir() else ""
-            problem = problem or ("" if os.access(path, os.W_OK) else "it is read-only")
-        else:
-            problem = ""
-        if not problem and (path.is_file() or not path.exists()):  # not a device or a pipe
+        there = path.exists()
+        if path.is_dir():
+            problem = "it is a folder"
+        elif there and not os.access(path, os.W_OK):
+            problem = "it is read-only"
+        elif not there or path.is_file():  # else a device or a pipe, which is written to as it is
             folder = next(one for one in path.resolve().parents if one.exists())
             with tempfile.NamedTemporaryFile(dir=folder, prefix=".embact."):
                 pass
@@ -146,11 +147,14 @@ def _measured(
     from embact.bench.campaign import run_cores
     from embact.bench.measure import BUILD, Build
     from embact.cores import CORES
+    from embact.cores import core as core_of
 
+    names = list(CORES) if core == ALL else [core_of(core).name]
+    build = Build(compiler, BUILD.optimise if optimise is None else optimise)
     return run_cores(
         _subjects(kernels),
-        list(CORES) if core == ALL else [core],
-        Build(compiler, BUILD.optimise if optimise is None else optimise),
+        names,
+        build,
         skip=skip,
         told=lambda name: show.complain(f"done: {name}"),
     )

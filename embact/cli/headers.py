@@ -33,10 +33,11 @@ def emit(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Emit a C99 header for each kernel; the function has the name of the file.
+    """Emit a C99 header for each kernel.
 
-    It has code for every core, of which a compiler takes what suits its own. With --target it has
-    the code of one core, and other compilers stop at an error.
+    Header and function are named after activation and width; --name chooses another name. A header
+    has code for every core, of which a compiler takes what suits its own. With --target it has the
+    code of one core and of those like it, and other compilers stop at an error.
 
     Example: `embact emit sigmoid.json --out include/ --target cortex-m4`
     """

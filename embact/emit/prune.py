@@ -127,9 +127,9 @@ def _check(core: Core) -> list[str]:
     """Return the lines that stop compilers for a core of another tier."""
     names = ", ".join(each.name for each in CORES.values() if each.tier == core.tier)
     if core.tier == "helium":  # gcc's default ABI hides the vectors of the right core, too
-        said = f"tier helium: compile with -mcpu={names} and -mfloat-abi=hard or softfp"
+        said = f"tier helium: compile with -mcpu={names}, -mfloat-abi=hard or softfp"
     else:
-        said = f"tier {core.tier} ({names}): emit others without --target"
+        said = f"tier {core.tier} ({names}): emit one without --target"
     return [
         "",
         f"#if EMBACT_TIER != EMBACT_TIER_{core.tier.upper()}",

@@ -6,7 +6,6 @@ This module must not know who built the program or what it is for.
 from __future__ import annotations
 
 import io
-import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -62,22 +61,6 @@ def symbol_table(elf: bytes) -> tuple[Symbol, ...]:
             address = int(symbol["st_value"]) & ~int(kind == "STT_FUNC")
             found.append(Symbol(symbol.name, kind, address, int(symbol["st_size"])))
     return tuple(sorted(found, key=lambda s: (s.address, s.name)))
-
-
-def data_between(elf: bytes, start: int, end: int) -> frozenset[int]:
-    """Return the even addresses in [start, end) that hold data among code, such as literals.
-
-    By the mapping symbols $d and $t: ELF for the Arm Architecture, section 5.5.5.
-    """
-    table = opened(elf).get_section_by_name(".symtab")
-    marks = sorted(
-        (int(s["st_value"]), s.name[:2]) for s in table.iter_symbols() if s.name[:2] in {"$d", "$t"}
-    )
-    found: set[int] = set()
-    for (first, kind), (past, _) in itertools.pairwise([*marks, (end, "$t")]):
-        if kind == "$d":
-            found.update(range(max(first, start), min(past, end), 2))
-    return frozenset(found)
 
 
 def symbols_of(elf: bytes) -> Mapping[str, int]:

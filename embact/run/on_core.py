@@ -33,8 +33,9 @@ TIMEOUT_S = 120.0
 
 _VERDICT = struct.Struct("<8i")
 
-_RESTORED = tuple(
-    ["r8", "r9", "r10", "r11", "r4", "r5", "r6", "r7", *(f"d{number}" for number in range(8, 16))]
+_RESTORED = (
+    *(f"r{number}" for number in (8, 9, 10, 11, 4, 5, 6, 7)),
+    *(f"d{number}" for number in range(8, 16)),
 )
 """Registers that a function must restore, by their bit in a verdict."""
 

@@ -56,14 +56,6 @@ def instruction_at(elf: bytes, address: int) -> Instruction | None:
     return decode(code, address)
 
 
-def size_at(elf: bytes, address: int) -> int:
-    """Return the bytes of the instruction at an address, 2 or 4, by its first halfword.
-
-    Armv8-M Architecture Reference Manual, C2.1: 4 if it starts with 0b11101, 0b11110 or 0b11111.
-    """
-    return 4 if _bytes_at(_loaded(elf), address)[1] >> 3 >= 0b11101 else 2
-
-
 @lru_cache(maxsize=8)
 def _loaded(elf: bytes) -> tuple[Segment, ...]:
     return segments(elf)

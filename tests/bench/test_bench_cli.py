@@ -28,6 +28,16 @@ def test_a_kernel_is_measured_checked_and_written(core, mirror, tmp_path, capsys
     assert float(line["instructions"]) == row["instructions"]
 
 
+def test_a_compiler_is_told_how_to_optimise(core, mirror, capsys):
+    assert _run(["bench", str(mirror), "--core", core.name, "--json", "--optimise", "-Os"]) == 0
+    (small,) = json.loads(capsys.readouterr().out)["rows"]
+    assert small["compiler"].endswith(" -Os")
+    assert _run(["bench", str(mirror), "--core", core.name, "--json"]) == 0
+    (fast,) = json.loads(capsys.readouterr().out)["rows"]
+    assert fast["compiler"].endswith(" -O2")
+    assert small["code_bytes"] < fast["code_bytes"]
+
+
 def test_a_wrong_kernel_is_named_and_the_status_is_1(core, mirror, monkeypatch, capsys):
     emit = subject.emit_header
     monkeypatch.setattr(subject, "emit_header", lambda fits: emit(fits).replace(" 100,", " 99,", 1))
@@ -49,6 +59,12 @@ def test_a_wrong_kernel_is_named_and_the_status_is_1(core, mirror, monkeypatch, 
         (["--import", "missing.csv"], ["missing.csv"]),
         (["--import", "a.csv", "--compiler", "gcc"], ["--import"]),
         (["--json", "--csv", "-"], ["--json and --csv"]),
+        (["--csv", "."], ["--csv .: file cannot be written", "it is a folder"]),
+        (["--csv", "", "--core", "host"], ["file cannot be written"]),
+        (["--csv", "/proc/embact.csv"], ["--csv /proc/embact.csv: file cannot be written"]),
+        (["--optimise", "-O9"], ["--optimise", "'-O9'", "-O2, -O3, -Os"]),
+        (["--optimise", "-Os", "--core", "host"], ["--core host", "--optimise"]),
+        (["--import", "a.csv", "--core", "cortex-m5"], ["unknown core", "cortex-m55"]),
     ],
 )
 def test_mistakes_are_one_line_and_status_2(words, parts, capsys, tmp_path, monkeypatch):
@@ -65,6 +81,15 @@ def test_two_kernels_of_one_name_are_refused(mirror, tmp_path, capsys):
     shutil.copy(mirror, other)
     assert _run(["bench", str(mirror), str(other), "--core", "cortex-m4"]) == 2
     assert "two kernels are called mirror" in capsys.readouterr().err
+    assert _run(["bench", str(mirror), str(mirror), "--core", "cortex-m4"]) == 2
+    assert "a kernel is there twice" in capsys.readouterr().err
+
+
+def test_a_place_for_the_csv_is_tried_before_anything_is_measured(mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr("embact.bench.campaign.run_cores", None)
+    for place in (mirror / "x.csv", tmp_path):
+        assert _run(["bench", str(mirror), "--core", "cortex-m4", "--csv", str(place)]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["mirror.json"]
 
 
 @pytest.fixture
@@ -79,6 +104,11 @@ def test_what_is_missing_is_reported_as_skipped_by_name(nothing, mirror, capsys)
     assert _run(["bench", str(mirror), "--core", "all"]) == 0
     said = capsys.readouterr().out
     assert [name for name in CORES if f"skipped {name}: no C compiler" not in said] == []
+
+
+def test_a_named_core_that_cannot_be_measured_is_an_error(nothing, mirror, capsys):
+    assert _run(["bench", str(mirror), "--core", "cortex-m4"]) == 2
+    assert "cortex-m4 cannot be measured: got no C compiler" in capsys.readouterr().err
 
 
 def test_what_is_missing_is_an_error_where_it_is_required(nothing, mirror, capsys):

@@ -71,6 +71,12 @@ def test_what_boards_printed_is_shown_in_the_table_of_bench(tmp_path, capsys):
     rows = [text.split() for text in shown.splitlines() if text.startswith("lut_s8")]
     assert ["4.00" in row for row in rows] == [True, False]
     assert ["8.00" in row for row in rows] == [False, True]
+    assert "all outputs equal the definition's, says the board" in shown
+    assert _run(["bench", "--import", str(path), "--core", "cortex-m4"]) == 0
+    assert capsys.readouterr().out == shown
+    assert _run(["bench", "--import", str(path), "--core", "cortex-m7"]) == 2
+    error = "no results of cortex-m7: got results of cortex-m4; allowed: --core cortex-m4, or no"
+    assert error in capsys.readouterr().err
     path.write_text(path.read_text("utf-8").replace("2048", "2049", 1), "utf-8")
     assert _run(["bench", "--import", str(path)]) == 2
     assert "results.csv:3: damaged line" in capsys.readouterr().err

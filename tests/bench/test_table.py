@@ -10,7 +10,19 @@ import json
 import pytest
 
 from embact.bench.record import Measured, Skipped
-from embact.bench.table import COLUMNS, Report, as_csv, document, markdown, met, number, of_core
+from embact.bench.table import (
+    COLUMNS,
+    HEADINGS,
+    LEGEND,
+    Report,
+    as_csv,
+    document,
+    markdown,
+    met,
+    number,
+    of_core,
+    told,
+)
 
 ROW = Measured(
     row="lut_s8",
@@ -76,12 +88,45 @@ def test_the_table_of_a_core_says_what_is_missed_and_what_is_wrong():
 def test_the_markdown_table_marks_missed_bars():
     found = document(REPORT)
     lines = markdown(found["rows"], found["today"]).splitlines()
-    assert lines[0] == "| row | M3 | M4 | each call | code, tables, stack | others today |"
+    heads = "| row | M3 | M4 | each call (M4) | code, tables, stack (M4) | others today |"
+    assert lines[0] == heads
     assert lines[2] == "| lut_s8 | 9.00 (> 3.3) | 3.13 (3.15) | 20 | 100, 256, 24 | TFLM 42 |"
+    assert "\n".join(lines[3:]) == f"\n{LEGEND}"
+
+
+def test_columns_in_which_nothing_is_said_are_left_out():
+    headings, rows = told(HEADINGS, of_core(REPORT, "cortex-m4"))
+    assert headings[:4] == ["row", "instructions", "bar", "met"]
+    assert "cycles" not in headings
+    own = dataclasses.replace(REPORT, bars={})
+    headings, rows = told(HEADINGS, of_core(own, "cortex-m4"))
+    assert headings[:3] == ["row", "instructions", "each call"]
+    assert rows[0][:3] == ["lut_s8", "3.13", "20"]
+    wrong = dataclasses.replace(own, wrong={("cortex-m4", "lut_s8"): "input 1"})
+    assert told(HEADINGS, of_core(wrong, "cortex-m4"))[1][0][2] == "WRONG"
+
+
+def test_the_status_of_a_row_is_in_every_form():
+    board = Measured(
+        "lut_s8", "cortex-m4", *(None,) * 7, compiler="gcc 12", where="board", status="unsteady"
+    )
+    report = Report((board,), bars=REPORT.bars, imported=True)
+    assert told(HEADINGS, of_core(report, "cortex-m4")) == (
+        ["row", "cycles"],
+        [["lut_s8", "unsteady"]],
+    )
+    found = document(report)
+    assert (found["rows"][0]["status"], found["outputs_compared_by"]) == ("unsteady", "the board")
+    (line,) = csv.DictReader(io.StringIO(as_csv(report)))
+    assert (line["status"], line["cycles"]) == ("unsteady", "")
+    assert document(REPORT)["outputs_compared_by"] == "embact"
+    wrong = dataclasses.replace(REPORT, wrong={("cortex-m4", "lut_s8"): "input 1"})
+    assert [row["status"] for row in document(wrong)["rows"]] == ["wrong", "ok"]
 
 
 @pytest.mark.parametrize(
-    "change", [{"row": ""}, {"where": ""}, {"instructions": -1.0}, {"code_bytes": -1}]
+    "change",
+    [{"row": ""}, {"where": ""}, {"instructions": -1.0}, {"code_bytes": -1}, {"status": "fine"}],
 )
 def test_impossible_measurements_are_refused(refuses, change):
     with refuses("of a measurement"):

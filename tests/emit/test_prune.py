@@ -85,7 +85,18 @@ def test_compilers_for_other_cores_stop(core, fits, tmp_path):
         line = [*arguments(other), "-fsyntax-only", "f.c"]
         done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert (done.returncode == 0) == (other.tier == core.tier), other.name
-        assert (f"This header is for {core.name}" in done.stderr) == (other.tier != core.tier)
+        assert (f"This header is for tier {core.tier}" in done.stderr) == (other.tier != core.tier)
+
+
+@needs_gcc
+@pytest.mark.parametrize("abi", ["soft", "softfp", "hard"])
+def test_without_its_registers_helium_is_refused_and_they_are_asked_for(abi, fits, tmp_path):
+    (tmp_path / "f.h").write_text(emit_header(fits, CORES["cortex-m55"]))
+    (tmp_path / "f.c").write_text('#include "f.h"\n')
+    line = [GCC, "-mcpu=cortex-m55", f"-mfloat-abi={abi}", "-ffreestanding", "-fsyntax-only", "f.c"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    asked = "compile with -mcpu=cortex-m55, -mfloat-abi=hard or softfp" in done.stderr
+    assert (done.returncode == 0, asked) == (abi != "soft", abi == "soft")
 
 
 def test_this_machine_stops_at_a_header_for_a_core(fits, compilers, tmp_path):
@@ -96,7 +107,8 @@ def test_this_machine_stops_at_a_header_for_a_core(fits, compilers, tmp_path):
             line = [*compiler, "-fsyntax-only", "f.c"]
             done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
             assert done.returncode != 0
-            assert f"This header is for {core.name}" in done.stderr
+            assert f"This header is for tier {core.tier}" in done.stderr
+            assert core.name in done.stderr
 
 
 def test_nothing_of_other_tiers_stays(fits):
@@ -182,7 +194,7 @@ def test_commands_write_for_a_core(fits, tmp_path, monkeypatch):
     done = run(app, ["library", "--out", "lib", "--target", "cortex-m55"])
     assert done.exit_code == 0
     assert "-mcpu=cortex-m55 -mthumb -mfloat-abi=hard" in done.output
-    assert "is for cortex-m55" in (tmp_path / "lib" / "embact_tiers.h").read_text()
+    assert "is for tier helium" in (tmp_path / "lib" / "embact_tiers.h").read_text()
 
 
 def test_a_target_that_is_no_core_is_refused(refuses, tmp_path):

@@ -57,7 +57,7 @@ static inline int32_t EMBACT_shl(int32_t a, int32_t n)
 #define EMBACT_TIER_THUMB1 1   /* ARMv6-M, ARMv8-M Baseline */
 #define EMBACT_TIER_THUMB2 2   /* ARMv7-M: saturation, 64-bit products, unaligned access */
 #define EMBACT_TIER_DSP 3      /* and SIMD within 32 bits */
-#define EMBACT_TIER_HELIUM 4   /* and vectors of 128 bits */
+#define EMBACT_TIER_HELIUM 4   /* and vectors of 128 bits; gcc: with -mfloat-abi=hard or softfp */
 
 #ifndef EMBACT_TIER
 #if !defined(__GNUC__) || !defined(__ARM_ARCH_PROFILE) || defined(__ARM_BIG_ENDIAN)

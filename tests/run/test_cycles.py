@@ -1,7 +1,6 @@
-"""The model of cycles against sums by hand from Arm's tables, and stack sizes against gcc's."""
+"""The model of cycles against sums by hand from Arm's tables."""
 
 import struct
-import subprocess
 
 import pytest
 
@@ -9,7 +8,6 @@ from embact.cores import CORES
 from embact.run.cross import link
 from embact.run.cycles import modelled_cycles
 from embact.run.emulator import run_image
-from embact.run.stack import stack_bytes
 from embact.run.thumb import decode
 
 
@@ -96,55 +94,3 @@ def test_a_name_is_without_width_condition_and_flags(halfwords, name, text):
     pytest.importorskip("capstone")
     found = decode(struct.pack(f"<{len(halfwords)}H", *halfwords))
     assert (found.name, found.text) == (name, text)
-
-
-STACKS = """#include "embact_bare.h"
-volatile int32_t v = 7;
-int leaf(int a);
-int middle(int a);
-int endless(int a);
-__attribute__((noinline)) int leaf(int a)
-{
-    volatile int32_t t[10];
-    t[a] = a;
-    return t[a] + v;
-}
-__attribute__((noinline)) int middle(int a)
-{
-    volatile int32_t t[100];
-    t[a] = leaf(a);
-    return t[a] + leaf(a + 1);
-}
-__attribute__((noinline)) int endless(int a)
-{
-    volatile int32_t t[4];
-    t[a] = a > 3 ? endless(a - 1) : a;
-    return t[a] + a;
-}
-int main(void)
-{
-    return middle(3) + endless(v);
-}
-"""
-
-
-@pytest.mark.parametrize("core", CORES)
-def test_stack_equals_what_the_compiler_says_of_each_function_and_its_callees(
-    core, tools_for, tmp_path, refuses
-):
-    compiler, _ = tools_for(CORES[core], "gcc")
-    image = link(CORES[core], {"main.c": STACKS}, compiler=compiler)
-    (tmp_path / "m.c").write_text(STACKS)
-    from embact.sources import c_source
-
-    (tmp_path / "embact_bare.h").write_text(c_source("bare/embact_bare.h"))
-    words = [*compiler.command, *compiler.target(CORES[core]), "-O2", "-fstack-usage", "-c", "m.c"]
-    subprocess.run(words, cwd=tmp_path, check=True)
-    lines = (tmp_path / "m.su").read_text().splitlines()
-    own = {line.split("\t")[0].split(":")[-1]: int(line.split("\t")[1]) for line in lines}
-    assert stack_bytes(image, "leaf") == own["leaf"]
-    assert stack_bytes(image, "middle") == own["middle"] + own["leaf"]
-    with refuses("functions that call each other", "endless"):
-        stack_bytes(image, "endless")
-    with refuses("unknown function", "nobody"):
-        stack_bytes(image, "nobody")

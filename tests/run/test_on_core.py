@@ -107,6 +107,48 @@ def test_a_function_that_is_wrong_in_some_calls_is_named_with_the_call(core, too
         observe_on_core(header, kernels, CORES[core], compiler=compiler, emulator=emulator)
 
 
+def changes(*registers, declared):
+    """Return a statement that changes registers, and says so or not."""
+    moves = {"r": "mov {}, r0", "d": "vmov {}, r0, r0"}
+    lines = ["movs r0, #0", *(moves[name[0]].format(name) for name in registers)]
+    told = ["r0", "cc", *(registers if declared else ())]
+    text = "\\n\\t".join([".syntax unified", *lines])
+    return f'__asm__ volatile("{text}" : : : {", ".join(map(repr, told))});'.replace("'", '"')
+
+
+@pytest.mark.parametrize("optimise", ["-O0", "-O2", "-Os"])
+@pytest.mark.parametrize("kind", ["gcc", "zig"])
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4", "cortex-m55"])
+def test_registers_that_are_not_restored_are_named(core, kind, optimise, tools_for):
+    compiler, emulator = tools_for(CORES[core], kind)
+    groups = [("r4",), ("r5",), ("r8",), ("r9",), ("r10",), ("r5", "r9")]
+    if core == "cortex-m55":
+        groups += [(f"d{number}",) for number in range(8, 16)] + [("r10", "d8", "d15")]
+    unused = "(void)input; (void)output; (void)size;"
+    bodies = [f"{unused} {changes(*group, declared=False)}" for group in groups]
+    bodies += [f"{RIGHT}\n{changes(*group, declared=True)}" for group in groups]
+    header = "".join(c_function(body, f"f{i}") for i, body in enumerate(bodies))
+    kernels = dict.fromkeys([f"f{i}" for i in range(len(bodies))], NEGATED)
+    given = {"compiler": compiler, "emulator": emulator, "optimise": optimise}
+    found = check_on_core(header, kernels, CORES[core], **given)
+    assert found == {
+        f"f{i}": f"does not restore registers {', '.join(group)}: size 256, offsets 0 and 0"
+        for i, group in enumerate(groups)
+    }
+
+
+def test_a_register_that_is_not_restored_in_some_calls_is_named_with_the_call(tools_for):
+    core = CORES["cortex-m4"]
+    compiler, emulator = tools_for(core, "gcc")
+    for register in ("r6", "r7", "r8", "r9", "r10", "r11"):
+        body = f"{RIGHT}\nif (size == 33) {{ {changes(register, declared=False)} }}"
+        found = check_on_core(
+            c_function(body), {"f": NEGATED}, core, compiler=compiler, emulator=emulator
+        )
+        said = f"does not restore registers {register}: size 33, offsets 0 and 0"
+        assert found == {"f": said}, register
+
+
 @pytest.mark.parametrize("code", [-128, 0, 127])
 def test_a_wrong_result_is_named_by_its_input(code, tools_for):
     core = CORES["cortex-m4"]

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from embact.errors import EmbactError
 from embact.run.toolchain import STRICT, find_compiler, run_tool
 
 ZIG = (sys.executable, "-m", "ziglang", "cc")
@@ -124,9 +125,24 @@ def test_a_failing_tool_gives_its_first_error_and_the_command(refuses, tmp_path,
     tool = program(tmp_path / "my tool", script)
     command = [tool, "-c", "a file.c"]
     with refuses(
-        f"{shlex.join(command)}: linker failed", f"got {said}" if said[0] != "e" else said
+        f"linker failed: got {said if said != 'error' else ''}",
+        f"{said}, from {shlex.join(command)}",
     ):
         run_tool(command, what="linker")
+
+
+@pytest.mark.parametrize(
+    "printed", ['f.h:7:2: error: #error "not this core"', 'f.h:7:2: error: "not this core"']
+)
+def test_the_text_of_an_error_directive_comes_first(printed, tmp_path):
+    tool = program(
+        tmp_path / "tool", f"echo 'In file included from a.c:1:'; echo '{printed}'; exit 1"
+    )
+    with pytest.raises(EmbactError) as caught:
+        run_tool([tool, "a.c"], what="C compiler")
+    assert str(caught.value) == (
+        f"not this core: C compiler failed: got #error in f.h:7:2, from {tool} a.c"
+    )
 
 
 def test_a_working_tool_gives_its_output(tmp_path):

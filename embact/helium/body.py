@@ -179,7 +179,8 @@ def _operands(
             made += [*_moved(block[0], "%[n]", bits), under.replace("vpt", "vcmp")]
             made += [*_moved(wanted[0], "%[n]", bits), "vpst"]
         else:
-            made += [move for said in {*block, *wanted} for move in _moved(said, "%[n]", bits)]
+            for said in dict.fromkeys([*block, *wanted]):
+                made += _moved(said, "%[n]", bits)
             made += [under] if under else []
         made.append(line)
         under = ""

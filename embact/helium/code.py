@@ -63,7 +63,7 @@ def with_vectors(code: list[Instruction], numbers: set[str]) -> list[Instruction
     made, vectors = [], dict[str, int]()
     for instruction in code:
         one = instruction
-        for number in numbers:
+        for number in sorted(numbers, key=int):  # sets have no order of their own
             operand = f"%[{number}]"
             texts = (one.text, one.block)
             if not any(text.endswith(operand) for text in texts):

@@ -3,8 +3,11 @@
 Nothing models an instruction here: what one does is what the emulator says.
 """
 
+import os
 import random
 import re
+import subprocess
+import sys
 import textwrap
 
 import numpy as np
@@ -190,3 +193,30 @@ def test_a_body_stands_in_the_header_of_a_kernel_without_a_form():
 def test_a_random_kernel_that_cannot_be_built_would_be_an_error():
     with pytest.raises(EmbactError):
         Kernel(add(x(), const(1)), 8, 8)
+
+
+def test_the_text_does_not_depend_on_how_python_hashes(tmp_path):
+    script = (
+        "from embact.activations import activation\n"
+        "from embact.emit.header import emit_header\n"
+        "from embact.fit.problem import Limits, Options, Problem\n"
+        "from embact.fit.search import candidates\n"
+        "from embact.grid import Grid, QuantSpec\n"
+        "spec = QuantSpec(Grid(0.0625, 0, 8), Grid(1 / 256, -128, 8))\n"
+        "problem = Problem(activation('sigmoid'), spec, Limits(1), Options(terms=2))\n"
+        "for one in candidates(problem, 'shift_pwl'):\n"
+        "    print(emit_header({'f': one}))\n"
+    )
+    texts = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={k: v for k, v in os.environ.items() if not k.startswith("COV")}
+            | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            cwd=tmp_path,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("0", "1", "2", "3", "5")
+    }
+    assert len(texts) == 1
+    assert b"dlstp" in texts.pop()

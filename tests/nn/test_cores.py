@@ -13,7 +13,7 @@ from embact.fit.tflm_arithmetic import Scaling
 from embact.nn import hard_swish, prelu, rescale
 from embact.nn.arithmetic import Offsets
 from embact.nn.library import library_files
-from embact.run.cross import cross_compiler, link
+from embact.run.cross import link
 from embact.run.emulator import run_image
 
 GUARD = 85
@@ -336,14 +336,3 @@ def test_an_error_on_one_core_would_be_noticed(core, edit):
 @pytest.mark.parametrize("core", CORES)
 def test_what_a_target_leaves_of_the_files_computes_the_same(core):
     assert wrong_on_core(CORES[core], "double", "-O2", target=CORES[core]) is None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["gcc", "zig"])
-@pytest.mark.parametrize("core", CORES)
-def test_the_files_compile_at_every_level_of_optimisation(core, kind):
-    files = library_files([f"embact_{name}_s{bits}" for name in NAMES for bits in (8, 16)])
-    program = "int main(void)\n{\n    return 0;\n}\n"
-    for optimise in ("-O0", "-O1", "-O3"):
-        compiler = cross_compiler(CORES[core], kind)
-        link(CORES[core], {**files, "program.c": program}, optimise=optimise, compiler=compiler)

@@ -226,6 +226,89 @@ def differences(headers, kernels, core):
     return {name: words for part in found for name, words in part.items()}, compared
 
 
+SANITIZED = ("-O1", "-g0", "-fsanitize=undefined,address", "-fno-sanitize-recover=all")
+
+ON_THE_HEAP = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "kernels.h"
+static void *array(size_t bytes)
+{
+    void *found = malloc(bytes ? bytes : 1);
+    if (found == NULL) {
+        exit(3);
+    }
+    return found;
+}
+/* On all codes, then on sizes 0 to 67 and in arrays that end where the codes do. */
+#define RUN(f, in_t, out_t, codes)                                      \\
+    do {                                                                \\
+        in_t *all = array(codes * sizeof(in_t));                        \\
+        out_t *outputs = array(codes * sizeof(out_t));                  \\
+        for (int32_t i = 0; i < codes; ++i) {                           \\
+            all[i] = (in_t)(i - codes / 2);                             \\
+        }                                                               \\
+        f(all, outputs, codes);                                         \\
+        fwrite(outputs, sizeof(out_t), codes, stdout);                  \\
+        for (int32_t size = 0; size <= 67; ++size) {                    \\
+            in_t *some = array((size_t)size * sizeof(in_t));            \\
+            out_t *own = array((size_t)size * sizeof(out_t));           \\
+            memcpy(some, all + 60, (size_t)size * sizeof(in_t));        \\
+            f(some, own, size);                                         \\
+            if (memcmp(own, outputs + 60, (size_t)size * sizeof(out_t))) { \\
+                return 4;                                               \\
+            }                                                           \\
+            free(some);                                                 \\
+            free(own);                                                  \\
+        }                                                               \\
+        free(all);                                                      \\
+        free(outputs);                                                  \\
+    } while (0)
+int main(void)
+{
+"""
+
+
+def sanitized(header, kernels, folder):
+    """Return what a header's functions give under the sanitizers of gcc, by key.
+
+    Every array ends where its codes do. Fails if a sanitizer finds anything.
+    """
+    runs = "".join(
+        f"    RUN({key}, int{one.input_bits}_t, int{one.output_bits}_t, {1 << one.input_bits});\n"
+        for key, one in kernels.items()
+    )
+    folder.mkdir()
+    folder.joinpath("kernels.h").write_text(header, "utf-8")
+    folder.joinpath("main.c").write_text(f"{ON_THE_HEAP}{runs}    return 0;\n}}\n", "utf-8")
+    words = ["gcc", "-std=c99", *SANITIZED, "main.c", "-o", "main"]
+    subprocess.run(words, cwd=folder, check=True)
+    done = subprocess.run(["./main"], cwd=folder, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found, at = {}, 0
+    for key, one in kernels.items():
+        end = at + (one.output_bits // 8 << one.input_bits)
+        found[key] = np.frombuffer(done.stdout[at:end], dtype=f"int{one.output_bits}")
+        at = end
+    assert at == len(done.stdout)
+    return found
+
+
+def unlike_under_sanitizers(headers, kernels, folder):
+    """Return the keys of kernels whose C differs under the sanitizers, and how many were run."""
+
+    def part(number):
+        text, keys = headers[number]
+        some = {key: kernels[key] for key in keys}
+        seen = sanitized(text, some, folder / str(number))
+        return [key for key in keys if not np.array_equal(seen[key], some[key].outputs)]
+
+    with ThreadPoolExecutor(PARTS) as pool:
+        found = list(pool.map(part, range(len(headers))))
+    return [key for keys in found for key in keys], sum(len(keys) for _, keys in headers)
+
+
 if __name__ == "__main__":
     bits, out_bits, number, parts = map(int, sys.argv[1:5])
     as_program((bits, out_bits), number, parts, Path(sys.argv[5]))

@@ -15,6 +15,8 @@ from embact.cores import CORES
 from embact.fit.problem import Limits
 from embact.fit.search import FAMILIES, candidates
 from embact.fit.takes import TAKES, takes
+from embact.ir import x
+from embact.kernel import Kernel
 from embact.run.host import PLACE
 
 _spec = importlib.util.spec_from_file_location(
@@ -205,6 +207,29 @@ def test_every_core_computes_the_definition_on_every_input(core, batch, tools_fo
     wrong, compared = conformance.differences(batch.headers, kernels, core)
     assert wrong == {}
     assert compared == len({kernel.digest for kernel in kernels.values()})
+
+
+@pytest.mark.slow
+def test_sanitizers_find_nothing_in_the_c(batch, tmp_path):
+    kernels = {key: one.kernel for key, one in batch.fits.items()}
+    wrong, compared = conformance.unlike_under_sanitizers(batch.headers, kernels, tmp_path)
+    assert wrong == []
+    assert compared == len({kernel.digest for kernel in kernels.values()})
+
+
+READS_BEYOND = "    int8_t last = input[size < 0 ? 0 : size];\n    output[0] = last;\n"
+OVERFLOWS = "    int32_t big = 2147483647 - 67;\n    output[0] = (int8_t)((big + size) >> 24);\n"
+
+
+@pytest.mark.parametrize("body", [READS_BEYOND, OVERFLOWS], ids=["beyond", "overflow"])
+def test_what_sanitizers_look_for_would_be_noticed(body, tmp_path):
+    kernel = Kernel(x(), 8, 8)
+    header = (
+        "#include <stdint.h>\nstatic void f(const int8_t *input, int8_t *output, int32_t size)\n"
+        f"{{\n    (void)input;\n{body}}}\n"
+    )
+    with pytest.raises(AssertionError, match=r"runtime error|AddressSanitizer"):
+        conformance.sanitized(header, {"f": kernel}, tmp_path / "f")
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ class Cost:
 
     def __str__(self) -> str:
         """Return the number and where it comes from: ``3.12 (measured)``."""
-        error = f", +-{self.rms:.0%}" if self.source == "fitted" else ""
+        error = f", RMS error {self.rms:.0%}" if self.source == "fitted" else ""
         return f"{self.instructions:.2f} ({self.source}{error})"
 
 

@@ -98,7 +98,7 @@ def test_another_kernel_is_fitted_and_says_how_well():
     found = cost(Kernel(shr(mul(shr(odd, 1), x()), 7), 8, 16))
     assert found.source == "fitted"
     assert found.instructions > 0
-    assert f"(fitted, +-{found.rms:.0%})" in str(found)
+    assert f"(fitted, RMS error {found.rms:.0%})" in str(found)
 
 
 def test_measured_structures_come_first_and_prices_add_up(priced):

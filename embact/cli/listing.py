@@ -95,7 +95,7 @@ def _show_cores(*, json: bool) -> None:
         if number:
             show.say()
         prices = fitted[one.name]
-        residual = f"+-{prices.rms:.0%} RMS, {prices.worst:.0%} at worst"
+        residual = f"RMS error {prices.rms:.0%}, {prices.worst:.0%} at worst"
         show.sheet(
             [
                 ("core", one.name),

@@ -117,7 +117,8 @@ def corpus(most: int) -> list[Sample]:
             groups[one.family, one.kernel.input_bits, one.kernel.output_bits].append(one)
     chosen = [one for group in groups.values() for one in _spread(group, most)]
     known = {structure_of(one.kernel) for one in chosen}
-    return chosen + [one for one in clamps() if structure_of(one.kernel) not in known]
+    plain = [*clamps(), *constants()]
+    return chosen + [one for one in plain if structure_of(one.kernel) not in known]
 
 
 def clamps() -> list[Sample]:
@@ -134,6 +135,17 @@ def clamps() -> list[Sample]:
         for name, node in shapes.items():
             candidate = Candidate(Kernel(node, bits, bits))
             found.append(Sample(f"clamp {name} s{bits}", problem, "affine", candidate))
+    return found
+
+
+def constants() -> list[Sample]:
+    """Return a kernel of each pair of widths that reads nothing."""
+    found = []
+    for bits, out_bits in WIDTHS:
+        spec = QuantSpec(Grid(0.0625, 0, bits), Grid(0.0625, 0, out_bits))
+        candidate = Candidate(Kernel(const(5), bits, out_bits))
+        problem = Problem(activation("relu6"), spec)
+        found.append(Sample(f"constant s{bits} s{out_bits}", problem, "affine", candidate))
     return found
 
 

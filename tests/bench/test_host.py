@@ -162,6 +162,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(host, "SIZES", (500,))
     monkeypatch.setattr(host, "ROUNDS", 3)
     monkeypatch.setattr(host, "contests", lambda: (relu(),))
+    monkeypatch.setenv("COLUMNS", "200")  # readline, which pytest imports, makes it 80
 
 
 def test_the_command_prints_a_table_json_or_csv(quick, capsys, tmp_path):

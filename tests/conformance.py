@@ -215,15 +215,14 @@ def batch_of(widths, folder):
 
 
 def differences(headers, kernels, core):
-    """Return in words where a core differs from definitions, by name, and how many were compared.
+    """Return in words where a core differs from the definitions of the headers' kernels, by key.
 
     All of this machine's cores work at it.
     """
     with ThreadPoolExecutor(PARTS) as pool:
         parts = [(text, {key: kernels[key] for key in keys}) for text, keys in headers]
         found = list(pool.map(lambda part: check_on_core(*part, core), parts))
-    compared = sum(len(keys) for _, keys in headers)
-    return {name: words for part in found for name, words in part.items()}, compared
+    return {key: words for part in found for key, words in part.items()}
 
 
 SANITIZED = ("-O1", "-g0", "-fsanitize=undefined,address", "-fno-sanitize-recover=all")
@@ -296,7 +295,7 @@ def sanitized(header, kernels, folder):
 
 
 def unlike_under_sanitizers(headers, kernels, folder):
-    """Return the keys of kernels whose C differs under the sanitizers, and how many were run."""
+    """Return the keys of the headers' kernels whose C differs under the sanitizers."""
 
     def part(number):
         text, keys = headers[number]
@@ -306,7 +305,7 @@ def unlike_under_sanitizers(headers, kernels, folder):
 
     with ThreadPoolExecutor(PARTS) as pool:
         found = list(pool.map(part, range(len(headers))))
-    return [key for keys in found for key in keys], sum(len(keys) for _, keys in headers)
+    return [key for keys in found for key in keys]
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def wrong_entry(header):
 
 def wrong_if_short(header):
     """The header with functions that are right on all codes at once and not on a few."""
-    return replaced_once(r"i < size;", lambda _: "i < size - (size < 100);", header)
+    return replaced_once(r"output, size\);", lambda _: "output, size - (size < 100));", header)
 
 
 def replaced_once(pattern, change, text):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 
 import pytest
 
-from embact.bench.campaign import obstacle
 from embact.cores import CORES
 from embact.fit.problem import Limits
 from embact.fit.record import fit_json
@@ -16,11 +14,9 @@ from embact.kernel import Kernel
 
 
 @pytest.fixture
-def core():
+def core(tools_for):
     """The core cortex-m4, if there are a compiler and an emulator for it."""
-    missing = obstacle(CORES["cortex-m4"])
-    if missing and not os.environ.get("EMBACT_REQUIRE_EMULATORS"):
-        pytest.skip(f"{missing.core}: {missing.reason}")
+    tools_for(CORES["cortex-m4"])
     return CORES["cortex-m4"]
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from embact.bench.campaign import obstacle
 from embact.bench.measure import OPTIMISE, version_of
 from embact.bench.rows import standard
 from embact.cores import CORES
@@ -71,10 +70,9 @@ def test_a_readme_without_its_place_for_the_table_is_refused(tool, tmp_path, cap
 
 
 @pytest.mark.slow
-def test_the_data_is_what_is_measured_now(tool, data):
+def test_the_data_is_what_is_measured_now(tool, data, tools_for):
     for core in CORES.values():
-        if missing := obstacle(core):
-            pytest.skip(f"{core.name}: {missing.reason}")
+        tools_for(core)
     own = f"{version_of(cross_compiler(CORES['cortex-m4']).version)} {OPTIMISE}"
     theirs = data["rows"][0]["compiler"]
     if own != theirs:

@@ -18,7 +18,14 @@ from embact.nn.library import library_files
 from embact.sources import c_source
 
 GCC = shutil.which("arm-none-eabi-gcc")
-needs_gcc = pytest.mark.skipif(GCC is None, reason="no arm-none-eabi-gcc")
+
+
+@pytest.fixture
+def needs_gcc(tools_for):
+    """Skip a test by name where Arm's gcc is missing, or fail if that must not be."""
+    tools_for(CORES["cortex-m4"], "gcc")
+
+
 TABLE = ir.Table("lut", tuple((37 * i + 11) % 256 - 128 for i in range(256)))
 KERNELS = {
     "lut": Kernel(ir.lookup(TABLE, ir.add(ir.x(), ir.const(128))), 8, 8),
@@ -49,7 +56,7 @@ def preprocessed(text, core, folder, *flags):
     return re.sub(r"\n+", "\n", done.stdout)
 
 
-@needs_gcc
+@pytest.mark.usefixtures("needs_gcc")
 @pytest.mark.parametrize("flags", [(), ("-Os",), ("-DEMBACT_NO_ASSEMBLY",)], ids=str)
 @pytest.mark.parametrize("core", CORES.values(), ids=CORES)
 def test_a_core_reads_the_same_of_its_own_header_and_of_the_whole_one(core, flags, fits, tmp_path):
@@ -58,7 +65,7 @@ def test_a_core_reads_the_same_of_its_own_header_and_of_the_whole_one(core, flag
     assert len(own) < len(whole)
 
 
-@needs_gcc
+@pytest.mark.usefixtures("needs_gcc")
 @pytest.mark.parametrize("core", CORES.values(), ids=CORES)
 def test_a_core_reads_the_same_of_its_own_library(core, tmp_path):
     whole, own = library_files(), library_files(target=core)
@@ -76,7 +83,7 @@ def test_a_core_reads_the_same_of_its_own_library(core, tmp_path):
     assert [name for name, (one, other) in said.items() if one != other] == []
 
 
-@needs_gcc
+@pytest.mark.usefixtures("needs_gcc")
 @pytest.mark.parametrize("core", CORES.values(), ids=CORES)
 def test_compilers_for_other_cores_stop(core, fits, tmp_path):
     (tmp_path / "f.h").write_text(emit_header(fits, core))
@@ -88,7 +95,7 @@ def test_compilers_for_other_cores_stop(core, fits, tmp_path):
         assert (f"This header is for tier {core.tier}" in done.stderr) == (other.tier != core.tier)
 
 
-@needs_gcc
+@pytest.mark.usefixtures("needs_gcc")
 @pytest.mark.parametrize("abi", ["soft", "softfp", "hard"])
 def test_without_its_registers_helium_is_refused_and_they_are_asked_for(abi, fits, tmp_path):
     (tmp_path / "f.h").write_text(emit_header(fits, CORES["cortex-m55"]))

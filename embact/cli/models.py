@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from embact.tflite.model import Model
     from embact.tflite.placement import Placement
-    from embact.tflite.sites import Findings, Site
+    from embact.tflite.site import Findings, Site
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.tflite", help="int8 or int16 model.")]
 

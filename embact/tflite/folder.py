@@ -27,7 +27,7 @@ from embact.grid import Grid, QuantSpec
 from embact.tflite.convert import PREFIX, convert, converted_operators, read_options
 from embact.tflite.model import elements_of, items, tensor_grid, text
 from embact.tflite.placement import Placement, kernels_of
-from embact.tflite.sites import Site
+from embact.tflite.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from embact.fit.problem import Limits
     from embact.fit.record import Fit
-    from embact.tflite.sites import Site
+    from embact.tflite.site import Site
 
 
 @dataclass(frozen=True)

@@ -17,53 +17,12 @@ from embact.grid import Grid, QuantSpec
 from embact.tflite.commands import command_for
 from embact.tflite.graph import Graph, fused, graph_of
 from embact.tflite.model import Tree, elements_of, items, names_of, shape_of, tensor_grid, text
+from embact.tflite.site import Findings, Site, Skipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from embact.tflite.model import Model
-
-
-@dataclass(frozen=True)
-class Site:
-    """One activation in a graph.
-
-    subgraph: always 0, the one that interpreters run. operators: indices of its operators, in
-    order. input, output: tensor indices. ops: the operators' builtin names. tensor: the output's
-    name. elements: elements per inference at the stored shapes.
-    """
-
-    subgraph: int
-    operators: tuple[int, ...]
-    input: int
-    output: int
-    ops: tuple[str, ...]
-    tensor: str
-    activation: Activation
-    spec: QuantSpec
-    elements: int
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """An operator that computes an activation and is no site, with the reason in one line.
-
-    command: the command line that writes its C, empty if there is none. DIR stands for a folder.
-    """
-
-    subgraph: int
-    operator: int
-    op: str
-    reason: str
-    command: str = ""
-
-
-@dataclass(frozen=True)
-class Findings:
-    """The sites of a model in the order they are computed, and what was left out."""
-
-    sites: tuple[Site, ...]
-    skipped: tuple[Skipped, ...]
 
 
 def _leaky_relu(options: Tree) -> Activation:

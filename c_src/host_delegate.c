@@ -96,15 +96,18 @@ static int kernel_invoke(tfl_context *context, tfl_node *node) {
 }
 
 static int claim_nodes(tfl_context *context, host_delegate *self, const embact_claim *claim) {
-    tfl_node *first = NULL;
-    tfl_node *last = NULL;
-    void *registration = NULL;
-    if (context->get_node(context, claim->nodes[0], &first, &registration) != TFL_OK ||
-        context->get_node(context, claim->nodes[claim->node_count - 1], &last, &registration) !=
-            TFL_OK) {
-        return TFL_ERROR;
+    bool reads = false;
+    bool writes = false;
+    for (int32_t n = 0; n < claim->node_count; ++n) {
+        tfl_node *node = NULL;
+        void *registration = NULL;
+        if (context->get_node(context, claim->nodes[n], &node, &registration) != TFL_OK) {
+            return TFL_ERROR;
+        }
+        reads = reads || holds(node->inputs, claim->input);
+        writes = writes || holds(node->outputs, claim->output);
     }
-    if (!holds(first->inputs, claim->input) || !holds(last->outputs, claim->output)) {
+    if (!reads || !writes) {
         context->report_error(context, "embact: operator %d does not read tensor %d and write %d",
                               (int)claim->nodes[0], (int)claim->input, (int)claim->output);
         return TFL_ERROR;

@@ -116,15 +116,15 @@ typedef struct {
 /* cdef begin */
 
 typedef struct {
-    int32_t nodes[2];     /* the operators that the kernel replaces, in the order they run */
-    int32_t node_count;   /* 1..2 */
+    const int32_t *nodes; /* the operators that the kernel replaces, in the order they run */
+    int32_t node_count;   /* > 0 */
     int32_t input;        /* tensor index */
     int32_t output;       /* tensor index */
     int32_t input_type;   /* TFLite's tensor type: 9 int8, 7 int16 */
     int32_t output_type;  /* likewise */
     int32_t input_bytes;  /* size of the whole tensor */
     int32_t output_bytes; /* likewise */
-    int32_t elements;     /* passed to run as its size */
+    int32_t elements;     /* of the output; passed to run as its size */
     void (*run)(const void *input, void *output, int32_t size);
     int64_t runs; /* how often run was called, written by the delegate */
 } embact_claim;

@@ -9,16 +9,16 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embact.emit.header import emit_header
 from embact.errors import EmbactError
-from embact.files import read_text
 from embact.sources import data_file
+from embact.tflite.beside import report_beside, sources_beside
 from embact.tflite.compiled import compile_placed
 from embact.tflite.data import load_data
 from embact.tflite.evaluate import Evaluation, evaluate
-from embact.tflite.folder import HEADER, KERNELS, REPORT, Conversion, write_conversion
+from embact.tflite.folder import KERNELS, REPORT, Conversion, write_conversion
 from embact.tflite.model import read
-from embact.tflite.placement import Placement, fit_sites, kernels_of
+from embact.tflite.placement import fit_sites
+from embact.tflite.routines import sources
 from embact.tflite.sites import find_sites
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from embact.fit.problem import Limits
+    from embact.tflite.placement import Placed
 
 MODEL = "digits_cnn_int8.tflite"
 DATA = "digits_test.npz"
@@ -35,7 +36,7 @@ DATA = "digits_test.npz"
 class Demo:
     """What the demo found."""
 
-    placements: tuple[Placement, ...]
+    placements: tuple[Placed, ...]
     conversion: Conversion
     evaluation: Evaluation
 
@@ -52,13 +53,14 @@ def run_demo(folder: Path, limits: Limits, family: str, say: Callable[[str], Non
     say(f"fitting {len(sites)} activations of {MODEL}")
     placements = fit_sites(sites, limits, family)
     say("compiling the C and comparing it with the definition on every input")
-    _, placements = compile_placed(placements, emit_header(kernels_of(placements)))
+    _, checked = compile_placed(placements, sources(placements))
     say(f"writing C and the converted model into {folder}")
-    conversion = write_conversion(folder, model, placements)
+    conversion = write_conversion(folder, model, checked)
     data = load_data(data_file(DATA), model)
-    say(f"running {data.samples} images: stock, then with the kernels in {conversion.header}")
-    evaluation = evaluate(model, placements, data, header=read_text(conversion.header))
-    return Demo(placements, conversion, evaluation)
+    say(f"running {data.samples} images: stock, then with the kernels in {conversion.folder}")
+    files = sources_beside(read(conversion.model))
+    evaluation = evaluate(model, checked, data, header=files)
+    return Demo(checked, conversion, evaluation)
 
 
 def _make_room(folder: Path) -> None:
@@ -68,14 +70,20 @@ def _make_room(folder: Path) -> None:
     """
     if not folder.exists():
         return
-    written = {HEADER, KERNELS, MODEL, REPORT}
-    kernels = folder / KERNELS
-    if (
-        folder.is_symlink()
-        or not folder.is_dir()
-        or {path.name for path in folder.iterdir()} != written
-        or not kernels.is_dir()
-        or any(path.suffix != ".json" for path in kernels.iterdir())
-    ):
+    if folder.is_symlink() or not folder.is_dir() or not _is_ours(folder):
         raise EmbactError("output folder", got=f"{folder} exists", allowed="a new folder, --out")
     shutil.rmtree(folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether a folder holds a converted model of the demo, and only what its report lists.
+
+    The report is that of this very model, the packaged one converted.
+    """
+    if not (folder / MODEL).is_file():
+        return False
+    report = report_beside(read(folder / MODEL))
+    if report is None or report.model_sha256 != read(data_file(MODEL)).sha256:
+        return False
+    every = {str(path.relative_to(folder)) for path in folder.rglob("*")}
+    return every == {*report.files, REPORT, KERNELS}

@@ -30,6 +30,7 @@ ROWS = [
     {"run"},
     {"nn"},
     {"tflite"},
+    {"train"},
     {"bench"},
     {"jobs"},
     {"demo", "listing", "report", "sweep", "workers"},

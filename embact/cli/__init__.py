@@ -26,7 +26,9 @@ from embact.cli import (
     listing,
     models,
     prelu,
+    quantizing,
     show,
+    sites,
     softmax,
     sweeping,
 )
@@ -73,8 +75,10 @@ board.register(app)
 prelu.register(app)
 softmax.register(app)
 sweeping.register(app)
+sites.register(app)
 models.register(app)
 evaluating.register(app)
+quantizing.register(app)
 
 
 def main() -> None:

@@ -16,10 +16,12 @@ from embact.cli.options import Family, Json, MaxBytes, MaxError, SlopeBits
 from embact.errors import EmbactError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from embact.tflite.evaluate import Evaluation
-    from embact.tflite.placement import Placement
+    from embact.tflite.evaluate_sites import Gap
+    from embact.tflite.model import Model
+    from embact.tflite.placement import Placed
 
 
 def register(app: typer.Typer) -> None:
@@ -32,22 +34,53 @@ def evaluate_model(
     model: ModelFile,
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.npz", help="x: samples; y: labels, if there are any."),
+        typer.Option(
+            metavar="FILE.npz|FOLDER",
+            help="x: samples; y: labels or targets, if any. Or images; subfolders are classes.",
+        ),
+    ] = None,
+    image_range: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH|codes",
+            help="For images: real values of black and white, such as 0:1; or pixels are codes.",
+        ),
     ] = None,
     random: Annotated[
         int | None,
         typer.Option(metavar="N", help="N random samples instead of data: weak evidence."),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="S", min=0, help="Of the random samples; default 0.")
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="top1|top5|agreement|mse|mae", help="Default: by what y holds, else agreement."
+        ),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="D",
+            help="Exit status 1 if the metric falls further: percentage points; mse, mae: percent.",
+        ),
     ] = None,
     stock: Annotated[
         Path | None,
         typer.Option(metavar="MODEL.tflite", help="For a converted model: what it was made from."),
     ] = None,
     resolver: Annotated[
-        str, typer.Option(metavar="reference|default", help="Which stock kernels run the rest.")
+        str,
+        typer.Option(
+            metavar="reference|default|tflm-oracle",
+            help="Which stock kernels run the rest; tflm-oracle has the bits of TFLM.",
+        ),
     ] = "reference",
     runtime: Annotated[
-        str, typer.Option(metavar="litert|tflite-runtime", help="Which stock interpreter.")
-    ] = "litert",
+        str | None,
+        typer.Option(metavar="litert|tflite-runtime", help="Which stock interpreter."),
+    ] = None,
     family: Annotated[
         str | None, typer.Option(metavar="FAMILY", help="As for `convert`; default auto.")
     ] = None,
@@ -66,54 +99,132 @@ def evaluate_model(
 
     Example: `embact eval model.tflite --data samples.npz`
     """
+    from embact.tflite.builtin_beside import tables_beside
     from embact.tflite.child import Runner
-    from embact.tflite.data import load_data, random_data
-    from embact.tflite.evaluate import evaluate
-    from embact.tflite.folder import header_beside, kernels_beside
+    from embact.tflite.data import random_data
+    from embact.tflite.evaluate import check_drop, check_limit, evaluate
+    from embact.tflite.images import load_samples, scaling_of
     from embact.tflite.model import read
 
     if (data is None) == (random is None):
         raise EmbactError("samples", got="both" if data else "none", allowed="--data or --random")
+    if data is not None and seed is not None:
+        raise EmbactError("--seed", got="data that is not random", allowed="--random N --seed S")
+    if data is None and image_range is not None:
+        raise EmbactError("--image-range", got="no images", allowed="--data FOLDER")
+    if max_drop is not None:
+        check_limit(max_drop)
+    scaling = None if image_range is None else scaling_of(image_range)
     source = read(model)
-    placements: Sequence[Placement] = kernels_beside(source)
-    chosen = (family, max_error, max_bytes, slope_bits)
-    header = None
-    if placements:
-        if any(option is not None for option in chosen):
-            raise EmbactError(
-                "options for fitting",
-                got="a converted model, whose kernels lie beside it",
-                allowed="the model it was made from",
-                where=str(model),
-            )
-        header = header_beside(source)
-    else:
-        asked = {"max_error": max_error, "max_bytes": max_bytes, "slope_bits": slope_bits}
-        placements, reason = fitted(source, family or "auto", asked)
-        if not placements:
-            if json:
-                show.as_json({"sites": 0, "nothing_to_do": reason})
-            else:
-                show.say(f"{model}: nothing to do: {reason}")
-            return
-    samples = load_data(data, source) if data is not None else random_data(source, random or 0)
-    runner = Runner(runtime, resolver, timeout)
     original = None if stock is None else read(stock)
-    result = evaluate(source, placements, samples, runner=runner, stock=original, header=header)
+    # what is wrong with the data is said before minutes are spent on fits
+    if data is None:
+        samples = random_data(source, random or 0, seed or 0)
+    else:
+        samples = load_samples(data, source, scaling)
+    asked = {"max_error": max_error, "max_bytes": max_bytes, "slope_bits": slope_bits}
+    placements, files, reason = _kernels(source, family, asked)
+    tables = () if original is None else tables_beside(source, original)
+    result = evaluate(
+        source,
+        placements,
+        samples,
+        runner=Runner(runtime, resolver, timeout),
+        stock=original,
+        header=files,
+        metric=metric,
+        tables=tables,
+    )
     if json:
         import msgspec
 
-        show.as_json({**msgspec.to_builtins(result), "random_data": data is None})
-        return
-    show_placements(placements)
-    show.say()
+        facts = {"random_data": data is None, "nothing_to_do": reason}
+        show.as_json({**msgspec.to_builtins(result), **facts})
+    else:
+        _show_all(result, (*placements, *tables), reason, is_random=data is None)
+    if max_drop is not None:
+        check_drop(result, max_drop)
+
+
+def _kernels(
+    source: Model, family: str | None, asked: dict[str, int | None]
+) -> tuple[Sequence[Placed], Mapping[str, str] | None, str]:
+    """Return a model's placements, the C beside it if it is converted, and why there are none."""
+    from embact.tflite.beside import form_beside, kernels_beside, sources_beside
+
+    form = form_beside(source)
+    if form is None:
+        fits, reason = fitted(source, family or "auto", asked)
+        return fits, None, reason
+    if family is not None or any(option is not None for option in asked.values()):
+        raise EmbactError(
+            "options for fitting",
+            got="a converted model, whose kernels lie beside it",
+            allowed="the model it was made from",
+            where=source.where,
+        )
+    if form == "builtin":
+        return (), None, ""
+    return kernels_beside(source), sources_beside(source), ""
+
+
+def _show_all(
+    result: Evaluation, placements: Sequence[Placed], reason: str, *, is_random: bool
+) -> None:
+    if placements:
+        show_placements(placements)
+        show.say()
+    if result.per_site:
+        show_site_gaps(result)
+        show.say()
     _show_evaluation(result)
-    if data is None:
-        show.say("samples are random: weak evidence; give --data")
+    if is_random:
+        show.say(
+            f"samples are random: weak evidence, {result.distinct_outputs} distinct outputs "
+            f"for {result.samples} samples; give --data"
+        )
+    if reason:
+        show.say(f"no kernel ran: {reason}")
 
 
-def _percent(share: float | None) -> str:
-    return "unknown" if share is None else f"{100 * share:.2f} %"
+def show_site_gaps(result: Evaluation) -> None:
+    """Print what each kernel changed: on the stock model's codes, and in the whole model."""
+    show.table(
+        (
+            *("site", "computes", "differing", "max", "mean", "kernel - stock: times"),
+            *("in the model: max", "mean", "stock's error", "kernel's"),
+        ),
+        [
+            (
+                "+".join(one.ops) + " " + ",".join(map(str, one.operators)),
+                one.computes,
+                f"{one.local.differing} of {one.local.codes}",
+                one.local.max_codes,
+                one.local.mean_codes,
+                _histogram(one.local),
+                one.in_model.max_codes,
+                one.in_model.mean_codes,
+                "-" if one.stock_error_codes is None else one.stock_error_codes,
+                "-" if one.kernel_error_codes is None else one.kernel_error_codes,
+            )
+            for one in result.per_site
+        ],
+    )
+    if result.observed_samples < result.samples:
+        show.say(f"sites: over the first {result.observed_samples} samples")
+
+
+def _histogram(local: Gap) -> str:
+    """Return the differences and how often they occur: -1: 12, 2: 1."""
+    listed = (f"{name}: {count}" for name, count in local.histogram.items() if name != "0")
+    return ", ".join(listed) or "none"
+
+
+def _score(result: Evaluation, score: float | None) -> str:
+    if score is None:
+        return "unknown"
+    is_share = result.drop_unit == "percentage points"
+    return f"{100 * score:.2f} %" if is_share else f"{score:.6g}"
 
 
 def _show_evaluation(result: Evaluation) -> None:
@@ -121,9 +232,11 @@ def _show_evaluation(result: Evaluation) -> None:
         ("runtime", f"{result.runtime}, resolver {result.resolver}"),
         ("samples", result.samples),
     ]
-    if result.accuracy_after is not None:
-        rows.append(("accuracy before", _percent(result.accuracy_before)))
-        rows.append(("accuracy after", _percent(result.accuracy_after)))
+    if result.metric is not None:
+        rows.append((f"{result.metric} before", _score(result, result.before)))
+        rows.append((f"{result.metric} after", _score(result, result.after)))
+    if result.drop is not None:
+        rows.append(("drop", f"{result.drop:g} {result.drop_unit}"))
     if result.changed_decisions is not None:
         rows.append(("decisions changed", f"{result.changed_decisions} of {result.samples}"))
     if result.max_difference is not None and result.mean_difference is not None:

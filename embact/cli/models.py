@@ -1,106 +1,50 @@
-"""Commands that find and replace the activations of TFLite models: sites, convert."""
+"""The command that replaces the activations of TFLite models: convert."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from embact.cli import show
-from embact.cli.options import Family, Json, MaxBytes, MaxError, SlopeBits, fill_in
+from embact.cli.converted import show_nothing, show_placements, show_plan, show_written
+from embact.cli.options import (
+    Core,
+    Family,
+    Json,
+    MaxBytes,
+    MaxError,
+    SlopeBits,
+    Target,
+    fill_in,
+    read_target,
+)
+from embact.errors import EmbactError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from embact.fit.problem import Problem
+    from embact.tflite.conversion import Trial
     from embact.tflite.model import Model
-    from embact.tflite.placement import Placement
-    from embact.tflite.site import Findings, Site
+    from embact.tflite.placement import Placed
+    from embact.tflite.site import Site
+
+__all__ = ["ModelFile", "activation_text", "fitted", "register", "show_placements"]
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.tflite", help="int8 or int16 model.")]
 
+DEFAULT_CORE = "cortex-m4"
+
 
 def register(app: typer.Typer) -> None:
-    """Add the commands to the program."""
-    app.command()(sites)
+    """Add the command to the program."""
     app.command()(convert)
 
 
-def sites(model: ModelFile, json: Json = False) -> None:
-    """List the activations of a model: what can be replaced, and what cannot and why.
-
-    Example: `embact sites model.tflite`
-    """
-    import msgspec
-
-    from embact.tflite.model import read
-    from embact.tflite.sites import find_sites, nothing_to_do
-
-    findings = find_sites(read(model))
-    if json:
-        show.as_json(
-            {
-                "sites": [
-                    {
-                        **msgspec.to_builtins(_site_facts(site)),
-                        "activation": site.activation.name,
-                        "parameters": site.activation.settings(),
-                    }
-                    for site in findings.sites
-                ],
-                "skipped": msgspec.to_builtins(findings.skipped),
-                "nothing_to_do": nothing_to_do(findings),
-            }
-        )
-        return
-    if reason := nothing_to_do(findings):
-        show.say(f"{model}: {reason}")
-        _show_commands(findings)
-        return
-    _show_sites(findings)
-    show.say(f"\nnext: embact convert {quote(str(model))} --out converted/")
-
-
-def _site_facts(site: Site) -> dict[str, object]:
-    return {
-        "operators": site.operators,
-        "ops": site.ops,
-        "tensor": site.tensor,
-        "input": site.input,
-        "output": site.output,
-        "elements": site.elements,
-        "quantisation": {"input": site.spec.input, "output": site.spec.output},
-    }
-
-
-def _show_sites(findings: Findings) -> None:
-    show.table(
-        ("operators", "ops", "activation", "quantisation", "elements"),
-        [
-            (
-                ", ".join(map(str, site.operators)),
-                " + ".join(site.ops),
-                _activation_text(site),
-                show.spec_text(site.spec),
-                site.elements,
-            )
-            for site in findings.sites
-        ],
-    )
-    for skip in findings.skipped:
-        show.say(f"left alone: operator {skip.operator}, {skip.op}: {skip.reason}")
-    _show_commands(findings)
-
-
-def _show_commands(findings: Findings) -> None:
-    """Print the commands that write the C of what is left alone, each once."""
-    for command in dict.fromkeys(skip.command for skip in findings.skipped if skip.command):
-        where = [str(skip.operator) for skip in findings.skipped if skip.command == command]
-        show.say(f"its C (operator {', '.join(where)}): {command}")
-
-
-def _activation_text(site: Site) -> str:
+def activation_text(site: Site) -> str:
+    """Return the function of a site and its parameters: leaky_relu(alpha=0.1)."""
     settings = ", ".join(f"{k}={v:g}" for k, v in site.activation.settings().items())
     return site.activation.name + (f"({settings})" if settings else "")
 
@@ -108,89 +52,146 @@ def _activation_text(site: Site) -> str:
 def convert(
     model: ModelFile,
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder.")],
+    form: Annotated[
+        str,
+        typer.Option(
+            metavar="custom|builtin|override",
+            help="One custom op for each activation; or tables by CAST, ADD and GATHER, for "
+            "runtimes you cannot change; or the model untouched, and kernels in place of TFLM's.",
+        ),
+    ] = "custom",
+    core: Core = DEFAULT_CORE,
+    target: Target = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="tflm", help="Keep TFLM's bits; what it has no integer kernel of is left alone."
+        ),
+    ] = None,
+    replace: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OLD=NEW,...|auto",
+            help="Other activations, which changes the model: silu=hard_swish,gelu=silu. auto: "
+            "the cheapest that --data and --max-drop allow.",
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz|FOLDER", help="As for `eval`; the drop is then reported."),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(metavar="top1|top5|agreement|mse|mae", help="Default: by what y holds."),
+    ] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            metavar="D",
+            help="Write nothing, with exit status 1, if the metric falls further: percentage "
+            "points; mse, mae: percent.",
+        ),
+    ] = None,
+    resolver: Annotated[
+        str,
+        typer.Option(
+            metavar="reference|default|tflm-oracle", help="Which stock kernels run the data."
+        ),
+    ] = "reference",
     family: Family = "auto",
     max_error: MaxError = None,
     max_bytes: MaxBytes = None,
     slope_bits: SlopeBits = None,
     json: Json = False,
 ) -> None:
-    """Write a copy of a model with one custom op for each activation, and the C of its kernels.
+    """Convert a model: its activations by proved integer kernels, and all that firmware needs.
 
-    DIR gets the model, embact_kernels.h, the kernels as JSON and report.json. A model without an
-    activation to replace is left alone, and the reason printed.
+    DIR gets the model, the C of its kernels, the glue for TFLM, the model as a C array, a
+    CMakeLists.txt, a README.md and report.json, which has every decision and why. A model without
+    an activation to replace is left alone, and the reason printed.
 
-    Example: `embact convert model.tflite --out converted/`
+    Example: `embact convert model.tflite --out converted/ --core cortex-m4`
     """
+    from embact.tflite.conversion import Request, prepare
     from embact.tflite.folder import write_conversion
     from embact.tflite.model import read
+    from embact.tflite.planning import Wanted
 
-    source = read(model)
     asked = {"max_error": max_error, "max_bytes": max_bytes, "slope_bits": slope_bits}
-    placements, reason = fitted(source, family, asked)
-    if not placements:
-        if json:
-            show.as_json({"converted": None, "nothing_to_do": reason})
-        else:
-            show.say(f"{model}: nothing to do: {reason}")
+    strict = family != "auto" or any(value is not None for value in asked.values())
+    given = {"family": family, **asked, "like": like, "replace": replace}
+    request = Request(
+        wanted=Wanted(form, like or "", family, strict),
+        core=core,
+        problem_of=problems(asked, core),
+        replace=replace or "",
+        target="" if target is None else target,
+        options={name: value for name, value in given.items() if value is not None},
+    )
+    read_target(target)  # refuses an unknown core before minutes are spent
+    if out.exists() or out.is_symlink():
+        raise EmbactError("output folder", got=f"{out} exists", allowed="a new folder")
+    source = read(model)
+    trial = _trial(source, data, metric, max_drop, resolver)
+    prepared = prepare(source, request, trial, (lambda _: None) if json else show.say)
+    if not prepared.placements:
+        show_nothing(model, prepared, json=json)
         return
-    written = write_conversion(out, source, placements)
-    if json:
-        import msgspec
-
-        show.as_json(
-            {
-                "converted": str(written.model),
-                "header": str(written.header),
-                "report": msgspec.to_builtins(written.report),
-            }
-        )
-        return
-    show_placements(placements)
-    show.say(f"\nwrote {written.model}, {written.header.name}, kernels/ and report.json")
-    converted, stock = quote(str(written.model)), quote(str(model))
-    show.say(f"next: embact eval {converted} --stock {stock} --data samples.npz")
+    written = write_conversion(out, source, prepared.placements, prepared.decisions)
+    if not json:
+        show_plan(prepared)
+    show_written(written, model, json=json)
 
 
-def fitted(
-    model: Model, family: str, asked: dict[str, int | None]
-) -> tuple[Sequence[Placement], str]:
-    """Return the placements of all sites, or none and the reason.
+def _trial(
+    source: Model,
+    data: Path | None,
+    metric: str | None,
+    max_drop: float | None,
+    resolver: str,
+) -> Trial | None:
+    """Return the data to try a conversion on, or None. Raises EmbactError for options without."""
+    from embact.tflite.child import Runner
+    from embact.tflite.conversion import Trial
+    from embact.tflite.images import load_samples
+    from embact.tflite.runtime import check_resolver
+
+    check_resolver(resolver)
+    if data is None:
+        for option, value in (("--metric", metric), ("--max-drop", max_drop)):
+            if value is not None:
+                raise EmbactError(option, got="no data", allowed="with --data")
+        return None
+    samples = load_samples(data, source, None)
+    return Trial(samples, metric, max_drop, Runner(None, resolver))
+
+
+def problems(asked: dict[str, int | None], core: str) -> Callable[[Site], Problem]:
+    """Return the function that gives limits and options for a site.
 
     asked: limits and options by name; what is None is decided for each site as `fit` does it.
     """
     from embact.fit.problem import Limits, Options, Problem
-    from embact.tflite.placement import fit_problems
-    from embact.tflite.sites import find_sites, nothing_to_do
 
-    findings = find_sites(model)
-    if reason := nothing_to_do(findings):
-        return (), reason
-    problems = []
-    for site in findings.sites:
+    def problem_of(site: Site) -> Problem:
         # the cheapest structure is wanted of any family: only limits are filled in
         values = fill_in(asked, "auto", site.spec.input.bits)
         limits = Limits(values.pop("max_error"), values.pop("max_bytes", None))
-        problems.append(Problem(site.activation, site.spec, limits, Options(**values)))
-    return fit_problems(findings.sites, problems, family), ""
+        return Problem(site.activation, site.spec, limits, Options(**values, core=core))
+
+    return problem_of
 
 
-def show_placements(placements: Sequence[Placement]) -> None:
-    """Print a table of sites, their kernels and errors."""
-    show.table(
-        (
-            *("site", "activation", "quantisation", "family"),
-            *("max_error_codes", "max_error_lsb", "table bytes"),
-        ),
-        [
-            (
-                "+".join(p.site.ops) + " " + ",".join(map(str, p.site.operators)),
-                _activation_text(p.site),
-                show.spec_text(p.site.spec),
-                p.fit.family,
-                p.fit.certificate.max_error_codes,
-                p.fit.certificate.max_error_lsb,
-                p.fit.kernel.table_bytes,
-            )
-            for p in placements
-        ],
-    )
+def fitted(model: Model, family: str, asked: dict[str, int | None]) -> tuple[Sequence[Placed], str]:
+    """Return the placements of all sites and layers, or none and the reason.
+
+    asked: as for ``problems``.
+    """
+    from embact.tflite.conversion import Request, prepare
+    from embact.tflite.planning import Wanted
+
+    strict = family != "auto" or any(value is not None for value in asked.values())
+    wanted = Wanted(family=family, strict=strict)
+    request = Request(wanted, DEFAULT_CORE, problems(asked, DEFAULT_CORE))
+    prepared = prepare(model, request, None, lambda _: None)
+    return prepared.placements, prepared.reason

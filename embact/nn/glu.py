@@ -139,8 +139,19 @@ def kernel_gate(
         limits, options = Limits(ANY_ERROR, GATE_BYTES), Options(objective="error")
     else:
         limits, options = Limits(max_error), Options(objective="bytes")
-    found = fit(Problem(activation, spec, limits, options), family)
-    return _unit(activation, grids, spec.output.scale, found.kernel.outputs, found)
+    return unit_of_fit(grids, fit(Problem(activation, spec, limits, options), family))
+
+
+def unit_of_fit(grids: Grids, gate: Fit) -> Glu:
+    """Return the int16 unit with a fitted gate. Raises EmbactError if the grids do not suit it."""
+    source, target = gate.spec.input, gate.spec.output
+    if source != grids.b or target.bits != 16 or target.zero_point:
+        raise EmbactError(
+            "gate for other grids",
+            got=str(gate.spec),
+            allowed=f"{grids.b} to int16 with zero point 0",
+        )
+    return _unit(gate.activation, grids, target.scale, gate.kernel.outputs, gate)
 
 
 def _unit(

@@ -21,27 +21,40 @@ if TYPE_CHECKING:
 def run_child(module: str, job: Path, timeout_s: float) -> subprocess.CompletedProcess[str] | None:
     """Run ``python -m module job`` and return how it ended, or None if time ran out.
 
-    Raises EmbactError unless the time is above 0 and at most a day.
+    When time runs out or the user interrupts, the child and all that it started are killed. Raises
+    EmbactError unless the time is above 0 and at most a day.
     """
     if not 0 < timeout_s <= 86400:
         raise EmbactError("timeout in seconds", got=timeout_s, allowed="above 0, at most 86400")
     # the same modules and cache as here, whatever the user's folder holds
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)  # noqa: PTH100 - a string
     environment = {**os.environ, "PYTHONPATH": path, "EMBACT_CACHE_DIR": str(cache_folder())}
-    try:
-        return subprocess.run(
-            [sys.executable, "-m", module, str(job)],
-            env=environment,
-            cwd=job.parent,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return None
+    command = [sys.executable, "-m", module, str(job)]
+    with subprocess.Popen(
+        command,
+        env=environment,
+        cwd=job.parent,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,  # its own group, which can be ended as a whole
+    ) as child:
+        try:
+            out, err = child.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            _end_group(child)
+            return None
+        except BaseException:
+            _end_group(child)
+            raise
+    return subprocess.CompletedProcess(command, child.returncode, out, err)
+
+
+def _end_group(child: subprocess.Popen[str]) -> None:
+    """Kill a child that was not waited for and all in its group, who may hold its pipes open."""
+    os.killpg(child.pid, signal.SIGKILL)
 
 
 def ending(done: subprocess.CompletedProcess[str]) -> str:

@@ -6,16 +6,14 @@ are sites.
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from embact.errors import EmbactError
 from embact.grid import Grid, QuantSpec
-from embact.nn.prelu_layer import layer_of_codes
-from embact.nn.softmax import Softmax
-from embact.tflite.model import shape_of, tensor_grid
+from embact.tflite.layer_sites import prelu_of, softmax_of
+from embact.tflite.model import tensor_grid
 
 if TYPE_CHECKING:
     from embact.tflite.graph import Graph
@@ -48,55 +46,35 @@ def command_for(model: Model, graph: Graph, operator: int) -> tuple[str, str]:
         if op == "PRELU":
             return _prelu(model, graph, ins, spec)
         options = graph.tree.operators[operator].builtinOptions
-        return _softmax(options, spec, log=op == "LOG_SOFTMAX")
+        return _softmax(options, spec, log=op == "LOG_SOFTMAX"), ""
     except EmbactError as error:
         return "", str(error)
 
 
-def _softmax(options: Tree, spec: QuantSpec, *, log: bool) -> tuple[str, str]:
-    source, target = spec.input, spec.output
-    beta = 1.0 if log else float(getattr(options, "beta", 0.0))  # none is 0, as TFLite reads it
-    asked = Softmax(source.scale, beta, source.bits, target.bits, log=log)
-    if target != asked.output:
-        return "", f"its output is {_said(target)}, not {_said(asked.output)}"
+def _softmax(options: Tree, spec: QuantSpec, *, log: bool) -> str:
+    asked = softmax_of(options, spec, log=log)
     words = [f"embact softmax --in-scale {_short(asked.scale)}"]
     words.append("--log" if log else f"--beta {_short(asked.beta)}")
-    words.append(f"--dtype {source.dtype}")
-    if source.dtype != target.dtype:
-        words.append(f"--out-dtype {target.dtype}")
-    return " ".join([*words, "--out DIR"]), ""
+    words.append(f"--dtype {spec.input.dtype}")
+    if spec.input.dtype != spec.output.dtype:
+        words.append(f"--out-dtype {spec.output.dtype}")
+    return " ".join([*words, "--out DIR"])
 
 
 def _prelu(model: Model, graph: Graph, ins: list[int], spec: QuantSpec) -> tuple[str, str]:
-    values, slopes = (graph.tree.tensors[i] for i in ins)
-    grid = tensor_grid(slopes)
-    if isinstance(grid, str):
-        return "", f"its slopes are {grid}"
-    if ins[1] not in graph.constant:
-        return "", "its slopes are no constant"
-    shape, channels = shape_of(slopes), (1, *shape_of(values))[-1]
-    if prod(shape) not in {1, channels} or prod(shape) != (1, *shape)[-1]:
-        return "", f"its slopes have shape {shape}, neither one nor one for each of {channels}"
-    if grid.bits != 8:
-        return "", f"its slopes are {grid.dtype}"
-    codes = np.asarray(model.tree.buffers[slopes.buffer].data, dtype=np.uint8).view(np.int8)
-    if len(codes) != prod(shape):
-        return "", f"its slopes have {len(codes)} bytes for shape {shape}"
-    layer_of_codes(spec, grid, codes.tolist())  # refuses what the command refuses
+    layer = prelu_of(model, graph, ins, spec)
     words = ["embact prelu"]
-    for side, one in (("in", spec.input), ("out", spec.output), ("alpha", grid)):
+    for side, one in (("in", spec.input), ("out", spec.output), ("alpha", layer.slope)):
         words.append(f"--{side}-scale {_short(one.scale)} --{side}-zero-point {one.zero_point}")
-    inline = len(codes) <= INLINE
-    words.append(f"--alpha {','.join(map(str, codes.tolist())) if inline else 'SLOPES.npy'}")
+    inline = len(layer.codes) <= INLINE
+    words.append(f"--alpha {','.join(map(str, layer.codes)) if inline else 'SLOPES.npy'}")
     words.append(f"--dtype {spec.input.dtype}")
-    note = f"its {len(codes)} slopes are the codes of tensor {ins[1]}, to be saved as SLOPES.npy"
+    note = (
+        f"its {len(layer.codes)} slopes are the codes of tensor {ins[1]}, to be saved as SLOPES.npy"
+    )
     return " ".join([*words, "--out DIR"]), "" if inline else note
 
 
 def _short(value: float) -> str:
     """Return the shortest decimal that is that float32."""
     return str(np.float32(value))
-
-
-def _said(grid: Grid) -> str:
-    return f"{grid.dtype} ({_short(grid.scale)}, {grid.zero_point})"

@@ -1,7 +1,7 @@
 """Test data: an .npz file, checked against a model's inputs and turned into their codes.
 
-The file holds ``x``, and ``y`` (integer labels) if there are any. What ``x`` means is never
-guessed:
+The file holds ``x``, and ``y`` if there is any: labels if its numbers are integers, targets for
+output 0 if they are floats. What ``x`` means is never guessed:
 
 - float x: real values, which are quantised to the model's input;
 - integer x with ``x_scale``: real values x * x_scale, likewise;
@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,12 +60,14 @@ class Port:
 class Data:
     """Samples in the form that the model's inputs take.
 
-    inputs: for each model input an array of shape (samples, ...). labels: of shape (samples,) or
-    None.
+    inputs: for each model input an array of shape (samples, ...). labels: integer y, of shape
+    (samples,). targets: float y, of shape (samples, *shape of output 0 without its batch), finite.
+    One of the two, or none, is there.
     """
 
     inputs: tuple[NDArray[Any], ...]
-    labels: NDArray[np.int64] | None
+    labels: NDArray[np.int64] | None = None
+    targets: NDArray[np.float64] | None = None
 
     @property
     def samples(self) -> int:
@@ -156,7 +158,7 @@ def data_of(arrays: Mapping[str, Any], model: Model, *, where: str = "data") -> 
     if len(set(counts)) != 1 or not counts[0]:
         allowed = "the same number for every input, at least 1"
         raise EmbactError("number of samples", got=counts, allowed=allowed, where=where)
-    return Data(inputs, _labels(arrays, counts[0], where))
+    return _with_answers(Data(inputs), arrays, model, where)
 
 
 def _codes(arrays: Mapping[str, Any], name: str, port: Port, where: str) -> NDArray[Any]:
@@ -170,12 +172,12 @@ def _codes(arrays: Mapping[str, Any], name: str, port: Port, where: str) -> NDAr
         raise EmbactError(f"shape of {name}", got=x.shape, allowed=f"({shape})", where=where)
     scale = arrays.get(f"{name}_scale")
     if np.issubdtype(x.dtype, np.floating) and scale is None:
-        return _quantised(x.astype(np.float64), name, port, where)
+        return quantised(x.astype(np.float64), name, port, where)
     if np.issubdtype(x.dtype, np.integer) and scale is not None:
         factor = np.asarray(scale)
         if factor.size != 1 or factor.dtype.kind not in "fiu" or not 0 < factor.item() < math.inf:
             raise EmbactError(f"{name}_scale", got=scale, allowed="one number > 0", where=where)
-        return _quantised(x * float(factor.item()), name, port, where)
+        return quantised(x * float(factor.item()), name, port, where)
     if x.dtype == np.dtype(port.dtype) and scale is None:
         return x
     raise EmbactError(
@@ -186,7 +188,7 @@ def _codes(arrays: Mapping[str, Any], name: str, port: Port, where: str) -> NDAr
     )
 
 
-def _quantised(real: NDArray[np.float64], name: str, port: Port, where: str) -> NDArray[Any]:
+def quantised(real: NDArray[np.float64], name: str, port: Port, where: str) -> NDArray[Any]:
     """Return real values in the input's dtype: nearest codes, ties away from 0, clamped."""
     if not np.all(np.isfinite(real)):
         raise EmbactError(f"values of {name}", got="nan or inf", allowed="finite", where=where)
@@ -205,18 +207,28 @@ def _quantised(real: NDArray[np.float64], name: str, port: Port, where: str) -> 
     return codes.astype(port.dtype)
 
 
-def _labels(arrays: Mapping[str, Any], samples: int, where: str) -> NDArray[np.int64] | None:
+def _with_answers(data: Data, arrays: Mapping[str, Any], model: Model, where: str) -> Data:
+    """Return data with y as labels if it holds integers, as targets if it holds floats."""
     if "y" not in arrays:
-        return None
+        return data
     y = np.asarray(arrays["y"])
-    if y.shape != (samples,) or not np.issubdtype(y.dtype, np.integer):
+    samples = data.samples
+    if y.shape == (samples,) and np.issubdtype(y.dtype, np.integer):
+        return replace(data, labels=y.astype(np.int64))
+    port = output_ports(model)[0]
+    wanted = samples, *port.shape[1:]
+    sizes = math.prod(wanted) if port.batch == input_ports(model)[0].batch else 0
+    if not np.issubdtype(y.dtype, np.floating) or y.shape[:1] != (samples,) or y.size != sizes:
         raise EmbactError(
             "labels y",
             got=f"{y.dtype} {y.shape}",
-            allowed=f"integers of shape ({samples},)",
+            allowed=f"integers of shape ({samples},), or floats of shape {wanted}",
             where=where,
         )
-    return y.astype(np.int64)
+    targets = y.astype(np.float64).reshape(wanted)
+    if not np.all(np.isfinite(targets)):
+        raise EmbactError("values of y", got="nan or inf", allowed="finite", where=where)
+    return replace(data, targets=targets)
 
 
 def random_data(model: Model, samples: int, seed: int = 0) -> Data:
@@ -238,4 +250,4 @@ def random_data(model: Model, samples: int, seed: int = 0) -> Data:
             limits = np.iinfo(port.dtype)
             codes = generator.integers(limits.min, limits.max, shape, np.int64, endpoint=True)
             inputs.append(codes.astype(port.dtype))
-    return Data(tuple(inputs), None)
+    return Data(tuple(inputs))

@@ -32,8 +32,9 @@ SIGNATURE = "void (*)(const void *, void *, int32_t)"
 class Claim:
     """A part of a graph and the function that computes it.
 
-    operators: one or two operator indices, in order. input, output: tensor indices. elements: of
-    the input and of the output tensor. address: of a ``void (*)(const void *, void *, int32_t)``.
+    operators: operator indices, in order. input, output: tensor indices. elements: of the output
+    tensor, which the function is called with. inputs_per_output: how many elements of the input
+    tensor there are for one of them. address: of a ``void (*)(const void *, void *, int32_t)``.
     """
 
     operators: tuple[int, ...]
@@ -43,6 +44,7 @@ class Claim:
     output_bits: int
     elements: int
     address: int
+    inputs_per_output: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Delegate:
     claims: tuple[Claim, ...]
     native: Any = field(repr=False)
     memory: Any = field(repr=False)
+    nodes: Any = field(repr=False)
 
     def _get_native_delegate_pointer(self) -> int:
         """Return the address of the TfLiteDelegate: the name is the one the interpreters call."""
@@ -77,14 +80,13 @@ def make_delegate(claims: Sequence[Claim]) -> Delegate:
         _check(claim)
     library = _library()
     memory = library.ffi.new("embact_claim[]", max(1, len(claims)))
-    for place, claim in zip(memory, claims, strict=False):
-        place.node_count = len(claim.operators)
-        for i, operator in enumerate(claim.operators):
-            place.nodes[i] = operator
+    nodes = [library.ffi.new("int32_t[]", claim.operators) for claim in claims]
+    for place, claim, operators in zip(memory, claims, nodes, strict=False):
+        place.nodes, place.node_count = operators, len(claim.operators)
         place.input, place.output = claim.input, claim.output
         place.input_type = TYPE_CODES[claim.input_bits]
         place.output_type = TYPE_CODES[claim.output_bits]
-        place.input_bytes = claim.elements * claim.input_bits // 8
+        place.input_bytes = claim.elements * claim.inputs_per_output * claim.input_bits // 8
         place.output_bytes = claim.elements * claim.output_bits // 8
         place.elements = claim.elements
         place.run = library.ffi.cast(SIGNATURE, claim.address)
@@ -92,16 +94,18 @@ def make_delegate(claims: Sequence[Claim]) -> Delegate:
     if native == library.ffi.NULL:  # pragma: no cover - no memory for 100 bytes
         raise EmbactError("no memory for a delegate")
     owned = library.ffi.gc(native, library.lib.embact_delegate_destroy)
-    return Delegate(tuple(claims), owned, memory)
+    return Delegate(tuple(claims), owned, memory, nodes)
 
 
 def _check(claim: Claim) -> None:
-    if not 1 <= len(claim.operators) <= 2:
-        raise EmbactError("operators of a claim", got=claim.operators, allowed="one or two")
+    if not claim.operators:
+        raise EmbactError("operators of a claim", got=claim.operators, allowed="at least one")
     for bits in (claim.input_bits, claim.output_bits):
         if bits not in TYPE_CODES:
             raise EmbactError("bit width of a claimed tensor", got=bits, allowed="8, 16")
-    if not 0 <= claim.elements * 2 <= SIZE_LIMIT:
+    if claim.inputs_per_output < 1:
+        raise EmbactError("inputs for an output", got=claim.inputs_per_output, allowed=">= 1")
+    if not 0 <= claim.elements * claim.inputs_per_output * 2 <= SIZE_LIMIT:
         raise EmbactError("elements of a claimed tensor", got=claim.elements, allowed="below 2^30")
     if not claim.address:
         raise EmbactError("address of a claim's function", got=0, allowed="a function")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from embact.grid import QuantSpec
+    from embact.grid import Grid, QuantSpec
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Routine:
     builtin: the builtin operator that it replaces one for one, "" if it replaces a pattern.
     slopes: the bytes of the slopes tensor for PRELU, as the model stores them, else empty.
     about: one line for people: what it computes, how exactly.
+    slopes_grid: the grid of the slopes for PRELU, else None.
+    option: alpha of LEAKY_RELU, beta of SOFTMAX, as the model stores it (a float32); else None.
+    The override form finds its nodes by all of these.
     """
 
     function: str
@@ -36,3 +39,5 @@ class Routine:
     builtin: str
     slopes: bytes
     about: str
+    slopes_grid: Grid | None = None
+    option: float | None = None

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from embact.errors import EmbactError, unknown_name
 
 if TYPE_CHECKING:
@@ -29,9 +31,15 @@ PACKAGES = {
 }
 """Runtimes by name: their distribution, their module, how to get them."""
 
-RESOLVERS = {"reference": "BUILTIN_REF", "default": "AUTO"}
-"""reference: TFLite's reference kernels, which are the ones of microcontrollers (no ELU). default:
-the optimised kernels and XNNPACK, as an application gets them."""
+RESOLVERS = {"reference": "BUILTIN_REF", "default": "AUTO", "tflm-oracle": "BUILTIN_REF"}
+"""reference: TFLite's reference kernels, which are nearly those of microcontrollers (no ELU).
+default: the optimised kernels and XNNPACK, as an application gets them. tflm-oracle: the reference
+kernels of ORACLE, which have TFLM's bits."""
+
+ORACLE = "tflite-runtime"
+ORACLE_VERSION = "2.14."
+"""The runtime, and the start of its version, whose reference kernels were compared with TFLM's: no
+operator's output differed but one code of int8 LOGISTIC."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,19 @@ class Runtime:
 
 
 def find_runtime(name: str = "litert") -> Runtime:
-    """Return a runtime. Raises EmbactError if it is unknown, or with how to install it."""
+    """Return a runtime.
+
+    Raises EmbactError if it is unknown, with how to install it if it is missing, and where it would
+    crash: tflite-runtime was built against numpy 1.
+    """
     if name not in PACKAGES:
         raise unknown_name("runtime", name, PACKAGES)
     distribution, module, remedy = PACKAGES[name]
     try:
-        found = importlib.import_module(module)
         version = importlib.metadata.version(distribution)
+        if name == ORACLE and int(np.__version__.split(".")[0]) > 1:
+            raise EmbactError(f"runtime {name}", got=f"numpy {np.__version__}", allowed=remedy)
+        found = importlib.import_module(module)
     except (ImportError, importlib.metadata.PackageNotFoundError) as error:
         raise EmbactError(f"runtime {name} is missing", got=error, allowed=remedy) from error
     return Runtime(name, f"{distribution} {version}", found)
@@ -60,6 +74,35 @@ def check_resolver(name: str) -> None:
     """Raise EmbactError unless a resolver has that name."""
     if name not in RESOLVERS:
         raise unknown_name("resolver", name, RESOLVERS)
+
+
+def runtime_of(resolver: str, asked: str | None = None) -> str:
+    """Return the name of the runtime for a resolver: the one that is asked for, or the usual one.
+
+    Raises EmbactError for an unknown resolver, and for tflm-oracle in any runtime but ORACLE.
+    """
+    check_resolver(resolver)
+    if resolver != "tflm-oracle":
+        return asked or "litert"
+    if asked not in {None, ORACLE}:
+        raise EmbactError("runtime for the resolver tflm-oracle", got=asked, allowed=ORACLE)
+    return ORACLE
+
+
+def resolved_runtime(resolver: str, asked: str | None = None) -> Runtime:
+    """Return the runtime for a resolver, as ``runtime_of`` and ``find_runtime`` do.
+
+    Raises EmbactError also if it is not the version that a resolver stands for.
+    """
+    found = find_runtime(runtime_of(resolver, asked))
+    version = found.version.split(" ")[-1]
+    if resolver == "tflm-oracle" and not version.startswith(ORACLE_VERSION):
+        raise EmbactError(
+            "version for the resolver tflm-oracle",
+            got=found.version,
+            allowed=f"{ORACLE_VERSION}x, which was compared with TFLM",
+        )
+    return found
 
 
 def open_interpreter(
@@ -75,7 +118,7 @@ def open_interpreter(
     Raises EmbactError if the runtime refuses the model or the delegate, or does not give the
     delegate every node that it claims.
     """
-    check_resolver(resolver)
+    runtime_of(resolver, runtime.name)
     kind = getattr(runtime.module.OpResolverType, RESOLVERS[resolver])
     try:
         interpreter = runtime.module.Interpreter(
@@ -109,7 +152,7 @@ def refusal(runtime: Runtime, error: Exception, *, resolver: str, where: str) ->
     allowed = "operators of this resolver"
     if op.startswith("embact_"):
         allowed = "a converted model together with the kernels folder written beside it"
-    elif lacking[1] and resolver == "reference":
+    elif lacking[1] and resolver != "default":
         allowed += "; try the resolver default"
     return EmbactError(
         f"{runtime.version}, resolver {resolver}, lacks operator {op}", allowed=allowed, where=where

@@ -1,94 +1,85 @@
 """Sites: where a TFLite graph computes an activation that an integer kernel can replace.
 
-A site is one builtin operator, or a decomposed pattern that TFLite's converter writes for one
-activation (LOGISTIC and MUL for SiLU). What looks like an activation and is no site is listed with
-the reason. This module must not know kernels, interpreters or how a site is replaced.
+A site is one builtin operator, or a pattern of several, found by what it computes. What looks like
+an activation and is no site is listed with the reason. This module must not know kernels,
+interpreters or how a site is replaced.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embact.activations import Activation, activation
 from embact.errors import EmbactError
 from embact.grid import Grid, QuantSpec
 from embact.tflite.commands import command_for
-from embact.tflite.graph import Graph, fused, graph_of
-from embact.tflite.model import Tree, elements_of, items, names_of, shape_of, tensor_grid, text
-from embact.tflite.site import Findings, Site, Skipped
+from embact.tflite.graph import Graph, graph_of
+from embact.tflite.layer_sites import glu_sites, layer_site
+from embact.tflite.meaning import fused_name
+from embact.tflite.model import elements_of, items, names_of, shape_of, tensor_grid, text
+from embact.tflite.patterns import Patterns, patterns
+from embact.tflite.recognise import Recogniser
+from embact.tflite.regions import flow_of
+from embact.tflite.single import FREE, INSIDE, LAYERS, SINGLE
+from embact.tflite.site import Findings, LayerSite, Site, Skipped
+from embact.tflite.terms import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from embact.tflite.model import Model
 
-
-def _leaky_relu(options: Tree) -> Activation:
-    return activation("leaky_relu", alpha=float(options.alpha) if options else 0.0)
+__all__ = ["SINGLE", "find_sites", "nothing_to_do"]
 
 
-def _gelu(options: Tree) -> Activation:
-    return activation("gelu_tanh" if options and options.approximate else "gelu")
-
-
-SINGLE: dict[str, Callable[[Tree], Activation]] = {
-    "ELU": lambda _: activation("elu", alpha=1.0),
-    "GELU": _gelu,
-    "HARD_SWISH": lambda _: activation("hard_swish"),
-    "LEAKY_RELU": _leaky_relu,
-    "LOGISTIC": lambda _: activation("sigmoid"),
-    "RELU": lambda _: activation("relu"),
-    "RELU6": lambda _: activation("relu6"),
-    "TANH": lambda _: activation("tanh"),
-}
-"""The builtin operators that are activations, from their options to what they compute."""
-
-OTHERS: dict[str, str] = {
-    "EXP": "an exponential, perhaps part of an activation that the converter decomposed",
-    "LOG_SOFTMAX": "not element-wise; `embact softmax --log` writes its C",
-    "LSTM": "its activations are inside the operator",
-    "PRELU": "its slopes are a tensor; `embact prelu` writes its C",
-    "RELU_0_TO_1": "not in the catalogue of TFLite sites",
-    "RELU_N1_TO_1": "not in the catalogue of TFLite sites",
-    "SOFTMAX": "not element-wise; `embact softmax` writes its C",
-    "SVDF": "its activations are inside the operator",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": "its activations are inside the operator",
-}
-"""Operators that people take for activations and that are no sites yet."""
-
-SHARED_GATE = "it completes no SiLU, because the sigmoid is an output or is used elsewhere"
-
-
-def find_sites(model: Model) -> Findings:
+def find_sites(model: Model, *, singles: bool = False) -> Findings:
     """Return every activation of the model: the sites, and the ones that are none, with reasons.
 
+    singles: each builtin operator by itself, no patterns. The sites' operators are disjoint, and
+    all tensors between them are used by them alone. Sites are in the order of their last operators.
     Raises EmbactError if the model is not quantised at all, and says how to quantise it.
     """
     graphs = [graph_of(model, number) for number in range(len(model.tree.subgraphs))]
     _require_quantised(model, graphs)
     sites: list[Site] = []
+    layers: list[LayerSite] = []
     skipped: list[Skipped] = []
     for graph in graphs:
-        pairs = _pairs(graph)
-        inside = set(pairs.muls.values())
-        for operator, op in enumerate(graph.ops):
-            if operator in inside:
-                continue
-            found = _examine(graph, (operator, *_second(pairs, operator)))
-            if isinstance(found, Site):
-                sites.append(found)
-            elif reason := SHARED_GATE if operator in pairs.broken else found:
-                command, about = command_for(model, graph, operator)
-                if about:
-                    about = f"; {about}" if command else f", but not of this one: {about}"
-                note = about + _class_note(model, graph, operator)
-                skipped.append(Skipped(graph.number, operator, op, reason + note, command))
-    return Findings(tuple(sites), tuple(skipped))
+        found, gated = Patterns((), {}), []
+        if not singles and not graph.number:
+            flow, recogniser = flow_of(model, graph), Recogniser(Terms())
+            gated = glu_sites(model, flow, recogniser)
+            found = patterns(flow, recogniser, {i for one in gated for i in one.operators})
+        sites.extend(found.sites)
+        layers.extend(gated)
+        used = {i for one in (*found.sites, *gated) for i in one.operators}
+        for operator in sorted(set(range(len(graph.ops))) - used):
+            match _examine(model, graph, operator):
+                case Site() as site:
+                    sites.append(site)
+                case LayerSite() as layer:
+                    layers.append(layer)
+                case reason if reason := found.reasons.get(operator, "") or reason:
+                    skipped.append(_skipped(model, graph, operator, reason))
+    return Findings(
+        tuple(sorted(sites, key=lambda site: site.operators[-1])),
+        tuple(skipped),
+        tuple(sorted(layers, key=lambda layer: layer.operators[-1])),
+    )
 
 
-def _class_note(model: Model, graph: Graph, operator: int) -> str:
+def _skipped(model: Model, graph: Graph, operator: int, reason: str) -> Skipped:
+    command, about = command_for(model, graph, operator)
+    if command:
+        said = "; a command writes its C"
+        about = f"{said}; {about}" if about else said
+    elif about and about not in reason:
+        about = f"; {about}"
+    else:
+        about = ""
+    note = about + class_note(model, graph, operator)
+    return Skipped(graph.number, operator, graph.ops[operator], reason + note, command)
+
+
+def class_note(model: Model, graph: Graph, operator: int) -> str:
     """Return that a softmax can go, where only the largest class of its result counts, or "".
 
     Softmax and its logarithm grow with the input along the last axis, so an ARG_MAX over that axis
@@ -115,18 +106,15 @@ def _class_note(model: Model, graph: Graph, operator: int) -> str:
     return f"; before ARG_MAX it can go: {same}" if last else ""
 
 
-def _second(pairs: _Pairs, operator: int) -> tuple[int, ...]:
-    return (pairs.muls[operator],) if operator in pairs.muls else ()
-
-
-def _examine(graph: Graph, operators: tuple[int, ...]) -> Site | str:
-    """Return the site at the operators, or why there is none, or "" for no activation."""
-    obstacle = _obstacle(graph, operators)
-    if obstacle is not None:
+def _examine(model: Model, graph: Graph, operator: int) -> Site | LayerSite | str:
+    """Return the site or layer at an operator, or why there is none, or "" for no activation."""
+    op = graph.ops[operator]
+    if op not in SINGLE and op not in LAYERS:
+        return _contained(graph, operator)
+    if obstacle := _obstacle(graph, operator):
         return obstacle
-    first, op = graph.tree.operators[operators[0]], graph.ops[operators[0]]
-    source, target = graph.tensors(operators[0])[0][0], graph.tensors(operators[-1])[1][0]
-    tensors = graph.tree.tensors
+    ins, outs = graph.tensors(operator)
+    tensors, (source, target) = graph.tree.tensors, (ins[0], outs[0])
     match tensor_grid(tensors[source]), tensor_grid(tensors[target]):
         case Grid() as grid_in, Grid() as grid_out:
             spec = QuantSpec(grid_in, grid_out)
@@ -135,15 +123,17 @@ def _examine(graph: Graph, operators: tuple[int, ...]) -> Site | str:
         case _, why:
             return f"its output is {why}"
     try:
-        known = activation("silu") if len(operators) == 2 else SINGLE[op](first.builtinOptions)
+        if op in LAYERS:
+            return layer_site(model, graph, operator, spec, class_note(model, graph, operator)[2:])
+        known = SINGLE[op](graph.tree.operators[operator].builtinOptions)
     except EmbactError as error:
         return str(error)
     return Site(
         subgraph=graph.number,
-        operators=operators,
+        operators=(operator,),
         input=source,
         output=target,
-        ops=tuple(graph.ops[i] for i in operators),
+        ops=(op,),
         tensor=text(tensors[target].name),
         activation=known,
         spec=spec,
@@ -151,58 +141,38 @@ def _examine(graph: Graph, operators: tuple[int, ...]) -> Site | str:
     )
 
 
-def _obstacle(graph: Graph, operators: tuple[int, ...]) -> str | None:
-    """Return why the operators cannot be a site whatever their grids, or None if they can."""
-    first, op = graph.tree.operators[operators[0]], graph.ops[operators[0]]
-    if op not in SINGLE:
-        converted = "already converted by embact" if op.startswith("embact_") else ""
-        return converted or fused(first) or OTHERS.get(op, "")
+def _contained(graph: Graph, operator: int) -> str:
+    """Return what activation another operator contains, as a reason, or ""."""
+    op = graph.ops[operator]
+    if op.startswith("embact_"):
+        return "already converted by embact"
+    fused = fused_name(graph.tree.operators[operator].builtinOptions)
+    if op in INSIDE:
+        free = op == "SVDF" and fused in ("", *FREE)
+        return _free(fused) if free else INSIDE[op]
+    if not fused:
+        return ""
+    return _free(fused) if fused in FREE else f"{fused} is fused into the operator"
+
+
+def _free(fused: str) -> str:
+    return f"already free: {fused} is fused into the operator" if fused else ""
+
+
+def _obstacle(graph: Graph, operator: int) -> str:
+    """Return why an operator cannot be a site or layer whatever its grids, or "" if it can."""
     if graph.number:
         return "in a subgraph that control flow or another signature runs"
-    ins, outs = graph.tensors(operators[0])[0], graph.tensors(operators[-1])[1]
-    if not ins or not outs:
+    ins, outs = graph.tensors(operator)
+    wanted = 1 + (graph.ops[operator] == "PRELU")
+    if len(ins) < wanted or not outs:
         return "it lacks an input or an output"
     if ins[0] in graph.constant:
         return "its input is a constant"
     source, target = graph.tree.tensors[ins[0]], graph.tree.tensors[outs[0]]
-    if elements_of(source) != elements_of(target):
+    if shape_of(source) != shape_of(target):
         return f"its shape changes from {shape_of(source)} to {shape_of(target)}"
-    return None
-
-
-@dataclass(frozen=True)
-class _Pairs:
-    """mul(x, logistic(x)) in a graph. muls: the MUL by its LOGISTIC. broken: MULs that fail."""
-
-    muls: dict[int, int]
-    broken: frozenset[int]
-
-
-def _pairs(graph: Graph) -> _Pairs:
-    """Return the pairs that are a SiLU, and the ones whose sigmoid something else reads too.
-
-    The MUL must have no fused activation and a quantised output; the sigmoid must not be an output.
-    """
-    gates = {
-        gate: i
-        for i, op in enumerate(graph.ops)
-        if op == "LOGISTIC"
-        for gate in graph.tensors(i)[1]
-    }
-    muls: dict[int, int] = {}
-    broken: set[int] = set()
-    for operator, op in enumerate(graph.ops):
-        ins, outs = graph.tensors(operator)
-        if op != "MUL" or len(ins) != 2 or not outs or fused(graph.tree.operators[operator]):
-            continue
-        for gate, other in (ins, ins[::-1]):
-            if gate not in gates or graph.tensors(gates[gate])[0] != [other]:
-                continue
-            if graph.uses[gate] != 1:
-                broken.add(operator)
-            elif isinstance(tensor_grid(graph.tree.tensors[outs[0]]), Grid):
-                muls[gates[gate]] = operator
-    return _Pairs(muls, frozenset(broken))
+    return ""
 
 
 def _require_quantised(model: Model, graphs: list[Graph]) -> None:
@@ -227,12 +197,12 @@ def _require_quantised(model: Model, graphs: list[Graph]) -> None:
 
 
 def nothing_to_do(findings: Findings) -> str:
-    """Return in one line why a model has no site; empty if it has one.
+    """Return in one line why a model has no site and no layer; empty if it has one.
 
     >>> nothing_to_do(Findings((), ()))
     'no activation operator in this model'
     """
-    if findings.sites:
+    if findings.sites or findings.layers:
         return ""
     if not findings.skipped:
         return "no activation operator in this model"

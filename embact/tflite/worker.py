@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from embact.tflite.runtime import Interpreter
 
-TESTING = "the self-test"
-RUNNING = "the model"
+STARTING, TESTING = "while it starts", "in the self-test of kernels"
+LOADING, RUNNING = "loading the model", "running the model"
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,18 @@ class KernelClaim:
     input_bits: int
     output_bits: int
     elements: int
+    inputs_per_output: int = 1
 
 
 @dataclass(frozen=True)
 class Job:
     """What to run. Paths are files in the job's own folder, except the library's.
 
-    where: the model's name in messages. batch: samples per inference. inputs: .npz with arrays 0,
-    1, ... in the order of the model's inputs. outputs, result, stage: files to write. library:
-    compiled kernels as (module name, path). functions: those of the library, as in HostKernels.
+    where: the model's name in messages. batch: samples per inference. own: how many outputs are the
+    model's; those after them are kept of the first ``kept`` inferences only. inputs: .npz with
+    arrays 0, 1, ... in the order of the model's inputs. outputs, result, stage: files to write.
+    library: compiled kernels as (module name, path). functions: those of the library, as in
+    HostKernels. memory_bytes: most that the child may use.
     """
 
     model: str
@@ -64,6 +67,9 @@ class Job:
     claims: tuple[KernelClaim, ...]
     library: tuple[str, str] | None
     functions: dict[str, tuple[int, int, int]]
+    own: int
+    kept: int
+    memory_bytes: int
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,9 @@ def main(job_file: str) -> None:
     except EmbactError as error:
         got = None if error.got is None else str(error.got)
         result = Result(error=(error.what, got, error.allowed, error.where))
+    except MemoryError:
+        got, allowed = f"over {job.memory_bytes} bytes", "a smaller model, or less data"
+        result = Result(error=("the model needs too much memory", got, allowed, job.where))
     Path(job.result).write_bytes(msgspec.json.encode(result))
 
 
@@ -98,7 +107,7 @@ def run(job: Job) -> Result:
         self_test(job.runtime)
         kernels = HostKernels(load(job.library[0], Path(job.library[1])), job.functions)
         delegate = make_delegate([_claim(one, kernels) for one in job.claims])
-    Path(job.stage).write_text(RUNNING, "utf-8")
+    Path(job.stage).write_text(LOADING, "utf-8")
     interpreter = open_interpreter(
         runtime,
         Path(job.model).read_bytes(),
@@ -108,8 +117,9 @@ def run(job: Job) -> Result:
     )
     with np.load(job.inputs, allow_pickle=False) as stored:
         inputs = [stored[str(i)] for i in range(len(stored.files))]
+    Path(job.stage).write_text(RUNNING, "utf-8")
     try:
-        outputs = _infer(interpreter, inputs, job.batch)
+        outputs = _infer(interpreter, inputs, job)
     except (RuntimeError, ValueError) as error:
         raise refusal(runtime, error, resolver=job.resolver, where=job.where) from None
     arrays: dict[str, Any] = {str(i): array for i, array in enumerate(outputs)}
@@ -126,22 +136,38 @@ def _claim(one: KernelClaim, kernels: HostKernels) -> Claim:
         output_bits=one.output_bits,
         elements=one.elements,
         address=kernels.address(one.function),
+        inputs_per_output=one.inputs_per_output,
     )
 
 
-def _infer(interpreter: Interpreter, inputs: list[NDArray[Any]], batch: int) -> list[NDArray[Any]]:
+def _infer(interpreter: Interpreter, inputs: list[NDArray[Any]], job: Job) -> list[NDArray[Any]]:
     """Return all outputs of consecutive batches; the samples fill them exactly."""
     sources, targets = interpreter.get_input_details(), interpreter.get_output_details()
     seen: list[list[NDArray[Any]]] = [[] for _ in targets]
-    for start in range(0, len(inputs[0]), batch):
+    for start in range(0, len(inputs[0]), job.batch):
         for source, array in zip(sources, inputs, strict=True):
-            part = array[start : start + batch]
+            part = array[start : start + job.batch]
             interpreter.set_tensor(source["index"], part.reshape(source["shape"]))
         interpreter.invoke()
-        for place, target in zip(seen, targets, strict=True):
+        read = len(targets) if start < job.kept * job.batch else job.own
+        for place, target in zip(seen[:read], targets[:read], strict=True):
             place.append(interpreter.get_tensor(target["index"]))
     return [np.stack(arrays) for arrays in seen]
 
 
+def limit_memory(most_bytes: int) -> None:
+    """Make requests for more memory fail in this process, where the system can do that: Linux.
+
+    A model can ask for any amount, and a machine that swaps is as good as hung.
+    """
+    if sys.platform == "linux":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = most_bytes if hard == resource.RLIM_INFINITY else min(most_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
 if __name__ == "__main__":
+    limit_memory(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job).memory_bytes)
     main(sys.argv[1])

@@ -15,8 +15,9 @@ from embact.fit.problem import Problem
 from embact.fit.record import fit_of_json
 from embact.fit.search import fit
 from embact.run.host import check, compile_header
+from embact.tflite.beside import kernels_beside
 from embact.tflite.convert import convert, converted_operators, read_options
-from embact.tflite.folder import kernels_beside, write_conversion
+from embact.tflite.folder import write_conversion
 from embact.tflite.model import builtin_code, pack, parse, read
 from embact.tflite.placement import kernels_of, place
 from embact.tflite.sites import find_sites
@@ -57,11 +58,12 @@ def test_each_site_becomes_one_operator_that_names_its_kernel(digits, placed):
     found = converted_operators(converted)
     assert len(found) == len(placements)
     for (_, name, node), one in zip(found, placements, strict=True):
-        assert name == f"embact_{one.site.activation.name}"
+        assert name == one.function
         assert (list(node.inputs), list(node.outputs)) == ([one.site.input], [one.site.output])
         assert read_options(node, "") == {
-            "version": 1,
+            "version": 2,
             "kernel": one.function,
+            "activation": one.site.activation.name,
             "digest": one.fit.kernel.digest,
             "family": one.fit.family,
             **one.site.activation.settings(),
@@ -88,7 +90,7 @@ def test_operator_codes_that_nothing_uses_are_gone_and_shared_ones_stay(build, p
     model = build.model_of(tensors, nodes, [0], [3])
     tree = parse(convert(model, placed(model))).tree
     codes = [(builtin_code(code), code.customCode) for code in tree.operatorCodes]
-    assert codes == [(18, None), (32, b"embact_silu")]
+    assert codes == [(18, None), (32, b"embact_silu_s8")]
     assert [node.opcodeIndex for node in tree.subgraphs[0].operators] == [1, 0]
     assert len(tree.subgraphs[0].tensors) == 4
 
@@ -136,17 +138,20 @@ def test_a_model_without_sites_cannot_be_converted(build):
 def test_the_folder_holds_model_header_kernels_and_report(digits, tmp_path, placed):
     placements = placed(digits)
     done = write_conversion(tmp_path / "out", digits, placements)
-    stem = digits.where.rsplit("/", 1)[-1]
+    name = digits.where.rsplit("/", 1)[-1]
     kernels = kernels_of(placements)
     files = {str(p.relative_to(done.folder)) for p in done.folder.rglob("*") if p.is_file()}
-    expected = {stem, "embact_kernels.h", "report.json", *(f"kernels/{k}.json" for k in kernels)}
-    assert files == expected
+    code = {"embact_kernels.h", "embact_ops.h"}
+    glue = {"embact_tflm.h", "embact_tflm.cc", "model.h", "model.cc", "CMakeLists.txt", "README.md"}
+    records = {f"kernels/{kernel}.json" for kernel in kernels}
+    assert files == {name, "report.json", *code, *glue, *records}
     assert done.model.read_bytes() == convert(digits, placements)
     for path, (name, one) in zip(done.kernels, kernels.items(), strict=True):
         again = fit_of_json(path.read_bytes())
         assert (path.stem, again.kernel.digest) == (name, one.kernel.digest)
     report = json.loads((done.folder / "report.json").read_bytes())
-    assert report["schema"] == 1
+    assert report["schema"] == 2
+    assert {*report["files"], "report.json"} == files
     assert report["model_sha256"] == digits.sha256
     assert report["converted_sha256"] == read(done.model).sha256
     assert [site["function"] for site in report["sites"]] == [p.function for p in placements]
@@ -161,7 +166,8 @@ def test_the_header_in_the_folder_compiles_to_the_kernels(digits, tmp_path, plac
     done = write_conversion(tmp_path / "out", digits, placements)
     kernels = kernels_of(placements)
     widths = {n: (f.spec.input.bits, f.spec.output.bits) for n, f in kernels.items()}
-    compiled = compile_header(done.header.read_text("utf-8"), widths)
+    header = (done.folder / "embact_kernels.h").read_text("utf-8")
+    compiled = compile_header(header, widths)
     assert [check(compiled, name, one.kernel) for name, one in kernels.items()] == [None] * len(
         kernels
     )
@@ -181,7 +187,7 @@ def test_headers_of_different_models_do_not_hide_each_other(build, tmp_path, pla
         done = write_conversion(tmp_path / op, model, placed(model))
         guards |= {
             line
-            for line in done.header.read_text().split("\n")
+            for line in (done.folder / "embact_kernels.h").read_text().split("\n")
             if line.startswith("#ifndef EMBACT_") and line.endswith("_H")
         }
     assert guards >= {"#ifndef EMBACT_LOOP_LUT_S8_H"}  # the loop is the same in both
@@ -291,8 +297,11 @@ def test_a_kernel_name_with_a_path_is_refused(build, written):
     from flatbuffers import flexbuffers
 
     tree = read(written.model).tree
-    options = flexbuffers.Dumps({"version": 1, "kernel": "../k", "digest": "", "family": "lut"})
-    tree.subgraphs[0].operators[0].customOptions = list(options)
+    name = "embact_/../k"
+    options = flexbuffers.Dumps({"version": 2, "kernel": name, "digest": "", "family": "lut"})
+    node = tree.subgraphs[0].operators[0]
+    node.customOptions = list(options)
+    tree.operatorCodes[node.opcodeIndex].customCode = name.encode()
     written.model.write_bytes(pack(tree))
     with pytest.raises(EmbactError, match="no path"):
         kernels_beside(read(written.model))

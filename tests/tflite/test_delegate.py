@@ -235,7 +235,7 @@ def test_a_claim_of_an_operator_that_does_not_exist_is_refused(build, runtime):
     ("changes", "message"),
     [
         ({"operators": ()}, "operators of a claim"),
-        ({"operators": (0, 1, 2)}, "operators of a claim"),
+        ({"inputs_per_output": 0}, "inputs for an output"),
         ({"input_bits": 32}, "bit width"),
         ({"elements": 1 << 30}, "elements"),
         ({"address": 0}, "address"),

@@ -1,27 +1,23 @@
-"""Evaluation: what kernels change is measured, and whatever a model does, we report it."""
+"""Evaluation: what kernels change is measured, in the model and at each site."""
 
 from __future__ import annotations
 
 import dataclasses
-import signal
-import sys
 
 import numpy as np
 import pytest
 
 from embact.certify import ideal
-from embact.errors import EmbactError
-from embact.run.host import compile_header
+from embact.errors import CheckFailed, EmbactError
 from embact.sources import data_file
-from embact.tflite import worker
-from embact.tflite.child import Runner, _claim, _run_child, run_model
+from embact.tflite.beside import kernels_beside
+from embact.tflite.child import Runner, run_model
 from embact.tflite.data import Data, data_of, load_data, random_data
-from embact.tflite.evaluate import evaluate
-from embact.tflite.folder import kernels_beside, write_conversion
+from embact.tflite.evaluate import check_drop, check_limit, evaluate
+from embact.tflite.folder import write_conversion
 from embact.tflite.model import read
 from embact.tflite.placement import place
 from embact.tflite.sites import find_sites
-from embact.tflite.worker import Job
 
 TEST_SPLIT = data_file("digits_test.npz")
 
@@ -50,15 +46,16 @@ def test_exact_kernels_keep_the_accuracy_and_coarse_ones_do_not(build, digits):
     data = load_data(TEST_SPLIT, digits)
     exact = evaluate(digits, exact_tables(build, digits), data)
     assert (exact.samples, exact.sites) == (450, len(find_sites(digits).sites))
-    assert exact.accuracy_after == exact.accuracy_before
-    assert exact.accuracy_before > 0.97
+    assert (exact.metric, exact.drop) == ("top1", 0)
+    assert exact.after == exact.before > 0.97
     assert exact.changed_decisions == 0
     assert exact.max_difference <= 2
     assert (exact.resolver, exact.difference_unit) == ("reference", "codes")
     assert exact.runtime.startswith("ai-edge-litert ")
     coarse = evaluate(digits, constant(build, digits), data)
-    assert coarse.accuracy_before == exact.accuracy_before
-    assert coarse.accuracy_after < 0.5
+    assert coarse.before == exact.before
+    assert coarse.after < 0.5
+    assert coarse.drop == pytest.approx(100 * (coarse.before - coarse.after))
     assert coarse.changed_decisions > 200
     assert coarse.max_difference > coarse.mean_difference > exact.mean_difference
 
@@ -81,6 +78,12 @@ def test_one_changed_table_entry_changes_outputs(build, placed):
     assert found.max_difference > 0
 
 
+def facts(found):
+    """What does not depend on whether operators have the stock model's numbers."""
+    sites = [(one.local, one.in_model, one.function) for one in found.per_site]
+    return dataclasses.replace(found, model="", per_site=()), sites
+
+
 @pytest.mark.parametrize("resolver", ["reference", "default"])
 @pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
 def test_a_converted_model_computes_what_the_original_does_with_the_same_kernels(
@@ -99,11 +102,13 @@ def test_a_converted_model_computes_what_the_original_does_with_the_same_kernels
     again = run_model(converted, data, kernels_beside(converted), runner=runner)
     assert all(map(np.array_equal, original.arrays, again.arrays))
     alone = evaluate(converted, kernels_beside(converted), data, runner=runner)
-    assert (alone.max_difference, alone.changed_decisions) == (None, None)
+    assert (alone.max_difference, alone.changed_decisions, alone.metric) == (None, None, None)
+    assert (alone.per_site, alone.observed_samples) == ((), 0)
     beside = evaluate(converted, kernels_beside(converted), data, runner=runner, stock=model)
     direct = evaluate(model, placements, data, runner=runner)
-    assert dataclasses.replace(beside, model=model.where) == direct
-    assert (direct.resolver, direct.accuracy_after) == (resolver, None)
+    assert (beside.sites, beside.metric, beside.before) == (direct.sites, "agreement", 1.0)
+    assert facts(beside) == facts(direct)
+    assert direct.resolver == resolver
     assert runtime in direct.runtime or "litert" in direct.runtime
 
 
@@ -114,10 +119,11 @@ def test_a_stock_model_with_other_outputs_cannot_be_compared(build, placed):
         evaluate(model, placed(model), data, stock=other)
 
 
-def test_nothing_to_evaluate_is_an_error(build):
+def test_a_model_without_kernels_runs_as_it_is(build):
     model = build.one_op("TANH", elements=4)
-    with pytest.raises(EmbactError, match="nothing to evaluate"):
-        evaluate(model, [], random_data(model, 1))
+    found = evaluate(model, [], random_data(model, 9))
+    assert (found.sites, found.per_site) == (0, ())
+    assert (found.max_difference, found.changed_decisions, found.drop) == (0.0, 0, 0.0)
 
 
 def test_batches_are_filled_and_the_filling_is_not_counted(build, placed):
@@ -127,7 +133,7 @@ def test_batches_are_filled_and_the_filling_is_not_counted(build, placed):
     labelled = Data(data.inputs, np.asarray(data.inputs[0]).argmax(axis=1).astype(np.int64))
     found = evaluate(model, placed(model, 0), labelled)
     assert (found.samples, found.changed_decisions) == (7, 0)
-    assert found.accuracy_after == found.accuracy_before > 0.5
+    assert found.after == found.before > 0.5
 
 
 def test_a_model_with_several_inputs_and_outputs(build, placed):
@@ -152,107 +158,49 @@ def test_labels_that_no_score_stands_for_are_refused(build, placed):
         evaluate(model, placed(model), data)
 
 
-def test_a_model_that_takes_too_long_is_an_error(build, placed):
+@pytest.mark.parametrize(("max_drop", "fails"), [(0.5, False), (0.49, True), (0, True)])
+def test_a_metric_that_fell_too_far_is_a_check_that_failed(build, max_drop, fails):
     model = build.one_op("TANH", elements=4)
-    with pytest.raises(EmbactError, match=r"too long.*over 0.01 s"):
-        run_model(model, random_data(model, 1), placed(model), runner=Runner(timeout_s=0.01))
+    found = evaluate(model, [], random_data(model, 3))
+    worse = dataclasses.replace(found, metric="top1", before=0.98, after=0.975, drop=0.5)
+    if not fails:
+        check_drop(worse, max_drop)
+        return
+    with pytest.raises(CheckFailed, match="top1 fell too far: got 0.5 percentage points"):
+        check_drop(worse, max_drop)
 
 
-def test_what_the_runtime_refuses_names_the_other_resolver(build, placed):
-    model = build.one_op("ELU", elements=4)
-    data = random_data(model, 2)
-    with pytest.raises(EmbactError, match=r"lacks operator ELU.*resolver default"):
-        evaluate(model, placed(model), data)
-    found = evaluate(model, placed(model), data, runner=Runner(resolver="default"))
-    assert found.resolver == "default"
-
-
-def test_an_operator_that_fails_when_it_runs_is_an_error(build, placed):
-    model = build.one_op("HARD_SWISH", "INT16", elements=4)
-    with pytest.raises(EmbactError, match=r"refuses the model.*INT16") as error:
-        evaluate(model, placed(model), random_data(model, 2))
-    assert "\n" not in str(error.value)
-
-
-def test_a_module_in_the_users_folder_does_not_get_into_the_child(
-    build, placed, tmp_path, monkeypatch
-):
-    (tmp_path / "numpy.py").write_text("raise SystemExit('the wrong numpy')")
-    monkeypatch.chdir(tmp_path)
+def test_a_drop_is_not_compared_with_what_is_no_limit(build):
     model = build.one_op("TANH", elements=4)
-    assert len(run_model(model, random_data(model, 2), placed(model)).arrays) == 1
+    found = evaluate(model, [], random_data(model, 3))
+    for limit in (-0.1, float("nan")):
+        with pytest.raises(EmbactError, match="largest drop"):
+            check_limit(limit)
+        with pytest.raises(EmbactError, match="largest drop"):
+            check_drop(found, limit)
+    with pytest.raises(EmbactError, match="no drop to compare"):
+        check_drop(dataclasses.replace(found, drop=None), 1)
 
 
-def test_unknown_names_are_refused_before_anything_runs(build, placed):
+def test_targets_are_judged_by_their_mean_squared_error(build, placed):
     model = build.one_op("TANH", elements=4)
-    for runner in (Runner(resolver="fast"), Runner(runtime="tvm")):
-        with pytest.raises(EmbactError, match="unknown"):
-            run_model(model, random_data(model, 1), placed(model), runner=runner)
+    data = data_of({"x": np.ones((5, 4)), "y": np.full((5, 4), np.tanh(1.0))}, model)
+    found = evaluate(model, placed(model, 0), data)
+    assert (found.metric, found.drop_unit) == ("mse", "percent of the error before")
+    assert 0 < found.before < (0.5 / 128) ** 2
+    absolute = evaluate(model, placed(model, 0), data, metric="mae")
+    assert absolute.after == pytest.approx(found.after**0.5)
 
 
-def job_with(tmp_path, model, placements, compiled):
-    paths = {name: str(tmp_path / name) for name in ("model", "inputs.npz", "outputs.npz")}
-    (tmp_path / "model").write_bytes(model.content)
-    np.savez(tmp_path / "inputs.npz", **{"0": random_data(model, 1).inputs[0]})
-    return Job(
-        model=paths["model"],
-        where="made.tflite",
-        runtime="litert",
-        resolver="reference",
-        batch=1,
-        inputs=paths["inputs.npz"],
-        outputs=paths["outputs.npz"],
-        result=str(tmp_path / "result.json"),
-        stage=str(tmp_path / "stage"),
-        claims=tuple(map(_claim, placements)),
-        library=(compiled.module.__name__, compiled.path),
-        functions=dict(compiled.functions),
-    )
-
-
-def compiled_body(body):
-    header = (
-        "#include <signal.h>\n#include <stdint.h>\n#include <stdlib.h>\n"
-        "static void embact_tanh_s8(const int8_t *input, int8_t *output, int32_t size)\n"
-        f"{{\n    (void)input; (void)output; (void)size;\n    {body}\n}}\n"
-    )
-    return compile_header(header, {"embact_tanh_s8": (8, 8)})
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="processes die otherwise there")
-@pytest.mark.parametrize(
-    ("body", "name"), [("abort();", "SIGABRT"), ("raise(SIGSEGV);", "SIGSEGV")]
-)
-def test_a_crash_in_the_child_is_an_error_that_names_the_signal(
-    build, placed, tmp_path, body, name
-):
+def test_a_metric_without_what_it_needs_is_refused_before_anything_runs(build, monkeypatch):
     model = build.one_op("TANH", elements=4)
-    job = job_with(tmp_path, model, placed(model), compiled_body(body))
-    with pytest.raises(EmbactError, match=rf"made\.tflite.*1\.2 crashed in the model.*{name}"):
-        _run_child(job, tmp_path / "job.json", 60, "litert 1.2")
-    assert getattr(signal, name)
+    monkeypatch.setattr("embact.tflite.evaluate.run_model", None)
+    for metric, said in (("top1", "without labels"), ("mse", "without targets"), ("f1", "unknown")):
+        with pytest.raises(EmbactError, match=said):
+            evaluate(model, [], random_data(model, 1), metric=metric)
 
 
-def test_a_child_that_leaves_early_is_an_error(build, placed, tmp_path):
-    model = build.one_op("TANH", elements=4)
-    job = job_with(tmp_path, model, placed(model), compiled_body("_Exit(7);"))
-    with pytest.raises(EmbactError, match="failed in the model: got exit status 7"):
-        _run_child(job, tmp_path / "job.json", 60, "litert 1.2")
-
-
-def test_the_worker_gives_the_same_in_this_process(build, placed, tmp_path):
-    import msgspec
-
-    model = build.one_op("TANH", elements=4)
-    job = job_with(tmp_path, model, placed(model), compiled_body("output[0] = 7;"))
-    (tmp_path / "job.json").write_bytes(msgspec.json.encode(job))
-    worker.main(str(tmp_path / "job.json"))
-    result = msgspec.json.decode((tmp_path / "result.json").read_bytes(), type=worker.Result)
-    assert (result.runs, result.error) == ((1,), None)
-    with np.load(tmp_path / "outputs.npz") as stored:
-        assert stored["0"][0, 0, 0] == 7
-    refused = dataclasses.replace(job, resolver="none")
-    (tmp_path / "job.json").write_bytes(msgspec.json.encode(refused))
-    worker.main(str(tmp_path / "job.json"))
-    result = msgspec.json.decode((tmp_path / "result.json").read_bytes(), type=worker.Result)
-    assert result.error[0] == "unknown resolver"
+def test_the_distinct_results_are_counted(build):
+    model = build.one_op("TANH", elements=2)
+    rows = np.array([[1, 2], [1, 2], [2, 1], [1, 2], [-128, -127]], np.int8)
+    assert evaluate(model, [], Data((rows,))).distinct_outputs == 2 + 1

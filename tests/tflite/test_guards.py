@@ -9,14 +9,14 @@ import sys
 import numpy as np
 import pytest
 
-from embact.emit.header import emit_header
 from embact.errors import CheckFailed, EmbactError
+from embact.tflite.beside import kernels_beside, sources_beside
 from embact.tflite.child import run_model
 from embact.tflite.data import random_data
 from embact.tflite.evaluate import evaluate
-from embact.tflite.folder import header_beside, kernels_beside, write_conversion
+from embact.tflite.folder import write_conversion
 from embact.tflite.model import pack, read
-from embact.tflite.placement import kernels_of
+from embact.tflite.routines import sources
 
 SKIPPING = """
 import itertools
@@ -59,22 +59,22 @@ def converted(tanh, tmp_path):
 @pytest.mark.parametrize("edit", [wrong_entry, wrong_if_short])
 def test_a_header_that_is_not_its_kernels_is_refused(tanh, edit):
     model, placements, data = tanh
-    header = emit_header(kernels_of(placements))
+    files = sources(placements)
     emitted = run_model(model, data, placements)
-    assert np.array_equal(
-        run_model(model, data, placements, header=header).arrays, emitted.arrays
-    ), "as emitted it is accepted"
+    assert np.array_equal(run_model(model, data, placements, header=files).arrays, emitted.arrays)
+    edited = {**files, "embact_kernels.h": edit(files["embact_kernels.h"])}
     with pytest.raises(CheckFailed, match="embact_tanh_s8 differs from its definition"):
-        run_model(model, data, placements, header=edit(header))
+        run_model(model, data, placements, header=edited)
     with pytest.raises(CheckFailed, match="embact_tanh_s8 differs from its definition"):
-        evaluate(model, placements, data, header=edit(header))
+        evaluate(model, placements, data, header=edited)
 
 
 def test_a_converted_model_is_evaluated_with_the_header_on_disk(tanh, converted):
     model, data = read(converted.model), tanh[2]
-    converted.header.write_text(wrong_entry(converted.header.read_text("utf-8")), "utf-8")
+    header = converted.folder / "embact_kernels.h"
+    header.write_text(wrong_entry(header.read_text("utf-8")), "utf-8")
     with pytest.raises(CheckFailed, match="embact_tanh_s8"):
-        evaluate(model, kernels_beside(model), data, header=header_beside(model))
+        evaluate(model, kernels_beside(model), data, header=sources_beside(model))
 
 
 def test_the_command_eval_refuses_an_edited_header_of_a_converted_model(converted):
@@ -82,7 +82,8 @@ def test_the_command_eval_refuses_an_edited_header_of_a_converted_model(converte
     command = [sys.executable, "-m", "embact", *words]
     before = subprocess.run(command, capture_output=True, text=True, check=False)
     assert before.returncode == 0, before.stderr
-    converted.header.write_text(wrong_entry(converted.header.read_text("utf-8")), "utf-8")
+    header = converted.folder / "embact_kernels.h"
+    header.write_text(wrong_entry(header.read_text("utf-8")), "utf-8")
     after = subprocess.run(command, capture_output=True, text=True, check=False)
     assert after.returncode == 1
     assert "embact_tanh_s8 differs from its definition" in after.stderr
@@ -91,9 +92,9 @@ def test_the_command_eval_refuses_an_edited_header_of_a_converted_model(converte
 def test_the_kernel_of_another_activation_than_the_operators_is_refused(converted):
     tree = read(converted.model).tree
     (code,) = tree.operatorCodes
-    code.customCode = b"embact_sigmoid"
+    code.customCode = b"embact_sigmoid_s8"
     converted.model.write_bytes(pack(tree))
-    with pytest.raises(EmbactError, match=r"embact_sigmoid.*kernel of another activation.*tanh"):
+    with pytest.raises(EmbactError, match=r"embact_sigmoid_s8.*kernel of another function.*tanh"):
         kernels_beside(read(converted.model))
 
 

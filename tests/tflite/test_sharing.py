@@ -11,10 +11,11 @@ from embact.certify import certify, ideal
 from embact.errors import CheckFailed
 from embact.fit.problem import Candidate
 from embact.kernel import Kernel
+from embact.tflite.beside import kernels_beside, sources_beside
 from embact.tflite.compiled import compile_placed
 from embact.tflite.data import random_data
 from embact.tflite.evaluate import evaluate
-from embact.tflite.folder import header_beside, kernels_beside, write_conversion
+from embact.tflite.folder import write_conversion
 from embact.tflite.model import read
 from embact.tflite.placement import place
 from embact.tflite.sites import find_sites
@@ -66,7 +67,7 @@ def written(model, placements, tmp_path):
 
 
 def test_the_header_has_one_array_and_the_report_counts_it_once(written, placements):
-    header = written.header.read_text("utf-8")
+    header = (written.folder / "embact_kernels.h").read_text("utf-8")
     assert re.findall(r"static const int\d+_t (\w+)\[", header) == ["embact_relu_s8_table"]
     report = json.loads((written.folder / "report.json").read_bytes())
     assert report["table_bytes"] == written.report.table_bytes == 257
@@ -77,11 +78,12 @@ def test_the_header_has_one_array_and_the_report_counts_it_once(written, placeme
 
 def test_the_c_beside_a_converted_model_is_checked_function_by_function(written):
     converted = read(written.model)
-    placed, header = kernels_beside(converted), header_beside(converted)
+    placed, files = kernels_beside(converted), sources_beside(converted)
     assert [one.function for one in placed] == FUNCTIONS
-    compile_placed(placed, header)
-    changed = header.replace(" 60,", " 61,", 1)
-    assert changed != header
+    compile_placed(placed, files)
+    header = files["embact_kernels.h"]
+    changed = {**files, "embact_kernels.h": header.replace(" 60,", " 61,", 1)}
+    assert changed != files
     with pytest.raises(CheckFailed, match="compiled embact_relu_s8 differs"):
         compile_placed(placed, changed)
     with pytest.raises(CheckFailed, match="compiled embact_relu6_s8 differs"):
@@ -96,7 +98,7 @@ def test_evaluation_runs_each_function_of_the_shared_array(written, model):
         kernels_beside(converted),
         data,
         stock=model,
-        header=header_beside(converted),
+        header=sources_beside(converted),
     )
     assert (found.sites, found.max_difference) == (3, 2.0)
     assert 0.98 < found.mean_difference < 1.01

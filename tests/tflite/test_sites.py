@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from embact.cli import app
-from embact.cli.models import sites
+from embact.cli.sites import sites
 from embact.errors import EmbactError
 from embact.tflite.convert import convert
 from embact.tflite.model import pack, parse, read

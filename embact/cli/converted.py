@@ -1,0 +1,125 @@
+"""How a conversion looks on a terminal: its kernels, what was left alone, what was written."""
+
+from __future__ import annotations
+
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from embact.cli import show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from embact.tflite.conversion import Prepared
+    from embact.tflite.folder import Conversion
+    from embact.tflite.placement import LayerPlacement, Placed, Placement
+
+
+def show_placements(placements: Sequence[Placed], core: str | None = None) -> None:
+    """Print a table of sites, their kernels and errors, and one of layers.
+
+    core: whose instructions for each element are printed too.
+    """
+    from embact.tflite.placement import LayerPlacement, Placement
+
+    kernels = [one for one in placements if isinstance(one, Placement)]
+    if kernels:
+        costs = () if core is None else (f"instructions ({core})",)
+        show.table(
+            (
+                *("site", "activation", "quantisation", "family"),
+                *("max_error_codes", "max_error_lsb", "table bytes", *costs),
+            ),
+            [_kernel_row(one, core) for one in kernels],
+        )
+    layers = [one for one in placements if isinstance(one, LayerPlacement)]
+    if layers:
+        show.table(
+            ("layer", "quantisation", "row size", "table bytes", "what is known"),
+            [_layer_row(one) for one in layers],
+        )
+
+
+def _kernel_row(one: Placement, core: str | None) -> tuple[object, ...]:
+    from embact.cost import instructions
+    from embact.tflite.replace import described
+
+    return (
+        "+".join(one.site.ops) + " " + ",".join(map(str, one.site.operators)),
+        described(one.fit.activation),
+        show.spec_text(one.site.spec),
+        one.fit.family,
+        one.fit.certificate.max_error_codes,
+        one.fit.certificate.max_error_lsb,
+        one.fit.kernel.table_bytes,
+        *(() if core is None else (instructions(one.fit.kernel, core),)),
+    )
+
+
+def _layer_row(one: LayerPlacement) -> tuple[object, ...]:
+    from embact.tflite.layers import about, table_bytes
+    from embact.tflite.placement import rows_of
+
+    return (
+        "+".join(one.site.ops) + " " + ",".join(map(str, one.site.operators)),
+        show.spec_text(one.site.spec),
+        rows_of(one.site, one.unit),
+        table_bytes(one.unit),
+        about(one.unit),
+    )
+
+
+def show_nothing(model: Path, prepared: Prepared, *, json: bool) -> None:
+    """Say why nothing was written."""
+    if json:
+        show.as_json({"converted": None, "nothing_to_do": prepared.reason})
+    else:
+        show.say(f"{model}: nothing to do: {prepared.reason}")
+
+
+def show_plan(prepared: Prepared) -> None:
+    """Print what is decided: kernels, what is left alone, warnings, replacements, the metric."""
+    decisions = prepared.decisions
+    show_placements(prepared.placements, None if decisions.form == "builtin" else decisions.core)
+    for skip in decisions.skipped:
+        show.say(f"left alone: operator {skip.operator}, {skip.op}: {skip.reason}")
+    for warning in decisions.warnings:
+        show.say(f"note: {warning}")
+    for row in decisions.replaced:
+        show.say(
+            f"replaced: {row['original']} by {row['chosen']} at operator "
+            f"{', '.join(map(str, row['operators']))} ({row['why']}): at most "
+            f"{row['max_error_codes']} codes from the original"
+        )
+    found = decisions.metric
+    if found is not None:
+        limit = "" if found.max_drop is None else f", at most {found.max_drop:g} allowed"
+        show.say(
+            f"{found.metric} on {found.samples} samples: {found.before:.6g} before, "
+            f"{found.after:.6g} after, drop {found.drop:.4g}{limit} "
+            f"({found.runtime}, resolver {found.resolver})"
+        )
+
+
+def show_written(written: Conversion, model: Path, *, json: bool) -> None:
+    """Say what was written and what to do next."""
+    if json:
+        import msgspec
+
+        show.as_json(
+            {
+                "converted": str(written.model),
+                "files": [str(path) for path in written.files],
+                "report": msgspec.to_builtins(written.report),
+            }
+        )
+        return
+    listed = ", ".join(path.name for path in written.files if path.parent == written.folder)
+    folder = ", kernels/" if written.kernels else ""
+    show.say(f"\nwrote {written.folder}: {listed}{folder} and report.json")
+    converted, stock = quote(str(written.model)), quote(str(model))
+    if written.report.decisions.form == "override":
+        show.say(f"next: embact eval {converted} --data samples.npz")
+    else:
+        show.say(f"next: embact eval {converted} --stock {stock} --data samples.npz")

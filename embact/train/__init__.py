@@ -1,0 +1,1 @@
+"""From trained networks to quantised models, by TensorFlow's converter."""

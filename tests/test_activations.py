@@ -11,7 +11,7 @@ ELEMENTWISE = (
     "relu relu6 relu_n1_to_1 clipped_relu thresholded_relu sparse_relu leaky_relu rrelu threshold "
     "apl soft_shrink hard_shrink tanh_shrink hard_tanh hard_sigmoid hard_sigmoid_02 hard_swish "
     "sigmoid tanh erf softsign sqnl isru gelu gelu_tanh gelu_sigmoid silu swish mish "
-    "elu selu celu isrlu softplus squareplus log_sigmoid exp"
+    "elu selu celu isrlu softplus squareplus sparse_plus log_sigmoid exp"
 )
 
 

@@ -53,6 +53,7 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "mish": keras_.mish,
     "softplus": keras_.softplus,
     "squareplus": keras_.squareplus,
+    "sparse_plus": keras_.sparse_plus,
     "softsign": keras_.softsign,
     "sqnl": lambda x: _sqnl(tf.clip_by_value(x, -2.0, 2.0)),
     "isru": lambda x: x / tf.sqrt(1.0 + x * x),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embact.catalogue.parts import mp, sigmoid, step
+from embact.catalogue.parts import RELU_TAILS, mp, sigmoid, step
 from embact.truth import Activation, Parameter
 
 if TYPE_CHECKING:
@@ -94,6 +94,11 @@ def _mp_softplus(x: Any, beta: float) -> Any:
     return x + tail if x > 0 else tail
 
 
+def _sparse_plus(x: Reals) -> Reals:
+    bent: Reals = (np.clip(x, -1.0, 1.0) + 1.0) ** 2 / 4.0
+    return np.where(x >= 1.0, x, bent)
+
+
 ENTRIES = (
     Activation(
         "elu",
@@ -155,6 +160,16 @@ ENTRIES = (
         _squareplus_tails,
         symmetry="gated",
         parameters=(Parameter("b", 4.0, 0.0, 1e3),),
+    ),
+    Activation(
+        "sparse_plus",
+        "0 if x <= -1 else x if x >= 1 else (x + 1)^2/4",
+        "Keras 3, JAX",
+        _sparse_plus,
+        lambda x: np.clip((x + 1.0) / 2.0, 0.0, 1.0),
+        lambda x: x if x >= 1 else (max(x, mp().mpf(-1)) + 1) ** 2 / 4,
+        lambda: RELU_TAILS,
+        symmetry="gated",
     ),
     Activation(
         "log_sigmoid",

@@ -123,7 +123,7 @@ def convert(
     request = Request(
         wanted=Wanted(form, like or "", family, strict),
         core=core,
-        problem_of=problems(asked, core),
+        problem_of=problems(asked, core, in_model=form == "builtin" and family == "auto"),
         replace=replace or "",
         target="" if target is None else target,
         options={name: value for name, value in given.items() if value is not None},
@@ -166,17 +166,21 @@ def _trial(
     return Trial(samples, metric, max_drop, Runner(None, resolver))
 
 
-def problems(asked: dict[str, int | None], core: str) -> Callable[[Site], Problem]:
+def problems(
+    asked: dict[str, int | None], core: str, *, in_model: bool = False
+) -> Callable[[Site], Problem]:
     """Return the function that gives limits and options for a site.
 
     asked: limits and options by name; what is None is decided for each site as `fit` does it.
+    in_model: whether tables go into the model, whole, where only the user limits them.
     """
     from embact.fit.problem import Limits, Options, Problem
 
     def problem_of(site: Site) -> Problem:
         # the cheapest structure is wanted of any family: only limits are filled in
         values = fill_in(asked, "auto", site.spec.input.bits)
-        limits = Limits(values.pop("max_error"), values.pop("max_bytes", None))
+        most = values.pop("max_bytes", None)
+        limits = Limits(values.pop("max_error"), asked["max_bytes"] if in_model else most)
         return Problem(site.activation, site.spec, limits, Options(**values, core=core))
 
     return problem_of

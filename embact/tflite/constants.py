@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -111,15 +111,15 @@ def uniform_number(model: Model, tensor: Tree) -> Fraction | None:
     if stored is None or not stored.size or (stored != stored.flat[0]).any():
         return None
     if kind == "FLOAT32":
-        return float_number(stored.flat[0])
+        return float_number(np.float32(stored.item(0)))
     grid = tensor_grid(tensor)
-    return code_number(int(stored.flat[0]), grid) if isinstance(grid, Grid) else None
+    return code_number(int(stored.item(0)), grid) if isinstance(grid, Grid) else None
 
 
 DTYPES = {"FLOAT32": "<f4", "INT8": "i1", "INT16": "<i2", "INT32": "<i4", "INT64": "<i8"}
 
 
-def stored_values(model: Model, tensor: Tree) -> NDArray[np.generic] | None:
+def stored_values(model: Model, tensor: Tree) -> NDArray[Any] | None:
     """Return the elements of a constant tensor as they are stored, flat, or None.
 
     None for other types, and if the buffer does not have the size of the shape.

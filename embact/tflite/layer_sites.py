@@ -5,6 +5,7 @@ This module must not know kernels, or how element-wise patterns are chosen.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from embact.nn.prelu_layer import PreluLayer, layer_of_codes
 from embact.nn.softmax import ROW_MAX, Softmax
 from embact.tflite.constants import stored_values
 from embact.tflite.meaning import fused_name
-from embact.tflite.model import elements_of, items, shape_of, tensor_grid, text
+from embact.tflite.model import elements_of, shape_of, tensor_grid, text
 from embact.tflite.regions import meaning_of, regions
 from embact.tflite.site import GluAsked, LayerSite, Site
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from embact.tflite.recognise import Recogniser
     from embact.tflite.regions import Flow, Region
     from embact.tflite.site import Layer
+
+NEAR = 1e-3
+"""Relative: TFLM's tolerance for the scale of an int16 softmax (softmax_common.cc)."""
 
 ROWS = ("SOFTMAX", "LOG_SOFTMAX")
 
@@ -46,7 +50,7 @@ def layer_site(
         unit = softmax_of(options, spec, log=graph.ops[operator] == "LOG_SOFTMAX")
         if not 1 <= (row := (1, *shape_of(tensors[ins[0]]))[-1]) <= ROW_MAX:
             raise EmbactError("length of a row", got=row, allowed=f"1..{ROW_MAX}")
-        return _layer_site(graph, (operator,), unit, spec, (ins[0], outs[0]), note)
+        return replace(_layer_site(graph, (operator,), unit, spec, (ins[0], outs[0])), about=note)
     layer = prelu_of(model, graph, ins, spec)
     if len(set(layer.codes)) == 1:
         return Site(
@@ -70,7 +74,6 @@ def _layer_site(
     layer: Layer,
     spec: QuantSpec,
     ends: tuple[int, int],
-    about: str = "",
 ) -> LayerSite:
     target = graph.tree.tensors[ends[1]]
     return LayerSite(
@@ -84,16 +87,19 @@ def _layer_site(
         spec=spec,
         elements=elements_of(target),
         row_size=(1, *shape_of(target))[-1],
-        about=about,
     )
 
 
 def softmax_of(options: Tree, spec: QuantSpec, *, log: bool) -> Softmax:
-    """Return the softmax of an operator; EmbactError if TFLite has another output for it."""
+    """Return the softmax of an operator; EmbactError if TFLite has another output for it.
+
+    TFLM takes an int16 output scale for its own if it is no farther than a thousandth from it.
+    """
     source, target = spec.input, spec.output
     beta = 1.0 if log else float(getattr(options, "beta", 0.0))  # none is 0, as TFLite reads it
     asked = Softmax(source.scale, beta, source.bits, target.bits, log=log)
-    if target != asked.output:
+    near = abs(target.scale / asked.output.scale - 1) <= NEAR if target.bits == 16 else False
+    if target != (replace(asked.output, scale=target.scale) if near else asked.output):
         raise EmbactError(f"its output is {_said(target)}, not {_said(asked.output)}")
     return asked
 
@@ -196,8 +202,8 @@ def _glu_site(
     if shape_of(tensors[target]) != half or not isinstance(gate, Grid) or grid.bits != out.bits:
         return None
     spec = QuantSpec(grid, gate)
-    known = recogniser.catalogue(term, spec)
-    if known is None:
+    known = recogniser.likely(term)
+    if known is None or not recogniser.agrees(known, term, spec):
         return None
     asked = GluAsked(known, Grids(grid, grid, out), swapped)
     operators = tuple(sorted((split, *region.operators, mul)))

@@ -80,7 +80,7 @@ def _gelu(terms: Terms, args: Sequence[int], options: Tree) -> int | None:
     if not getattr(options, "approximate", False):
         scaled = terms.make("/", x, terms.make("sqrt", two))
         half = terms.make("/", x, two)
-        return terms.make("*", half, terms.make("erfc", terms.negated(scaled)))
+        return terms.make("*", half, terms.make("erfc", terms.make("neg", scaled)))
     cube = terms.power(x, Fraction(3))
     if cube is None:
         return None
@@ -211,4 +211,3 @@ OPERANDS: dict[str, int] = {
     **dict.fromkeys(SELECTS, 3),
 }
 """How many operands an operator has, where it is not one."""
-

@@ -1,7 +1,8 @@
 """A TFLite file as an object tree and back, with nothing lost and every buffer 16-byte aligned.
 
 The tree is the object API of LiteRT's generated schema. What it cannot carry (data stored after the
-flatbuffer) is refused. This module must not know activations, kernels or interpreters.
+flatbuffer, fields that the schema does not have) is refused. This module must not know activations,
+kernels or interpreters.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-import struct
+import os
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,9 +19,9 @@ import numpy as np
 
 from embact.errors import EmbactError
 from embact.grid import Grid
+from embact.tflite.flatbuffer import WHAT_IS_ALLOWED, check
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
     from types import ModuleType
 
@@ -31,18 +32,10 @@ IDENTIFIER = b"TFL3"
 BUFFER_ALIGNMENT = 16
 """The schema's ``force_align`` of Buffer.data, which its Python code does not obey by itself."""
 
-WHAT_IS_ALLOWED = "a complete TFLite flatbuffer (identifier TFL3)"
+MOST_BYTES = 2**31 - 1
+"""The largest flatbuffer: its references are counted in 31 bits."""
 
-MALFORMED = (
-    struct.error,
-    ValueError,
-    IndexError,
-    TypeError,
-    OverflowError,
-    AttributeError,
-    MemoryError,
-)
-"""What the generated code raises when offsets or lengths point outside the file."""
+INSIDE = "a model whose data is inside the flatbuffer, smaller than 2 GB"
 
 
 def schema() -> ModuleType:
@@ -85,11 +78,16 @@ def read(path: str | os.PathLike[str]) -> Model:
     where = str(path)
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - also takes what is no Path
-            content = file.read()
+            size = os.fstat(file.fileno()).st_size
+            content = file.read() if size <= MOST_BYTES else b""
     except OSError as error:
         raise EmbactError(
             "cannot read the model", got=error.strerror, allowed="a TFLite file", where=where
         ) from None
+    if size > MOST_BYTES:
+        raise EmbactError(
+            "a model of 2 GB or more", got=f"{size} bytes", allowed=INSIDE, where=where
+        )
     return parse(content, where)
 
 
@@ -97,42 +95,29 @@ def parse(content: bytes, where: str = "model") -> Model:
     """Return the model that the bytes hold.
 
     Raises EmbactError if they are not a TFLite flatbuffer, end early, refer to tensors, buffers or
-    operator codes that do not exist, or keep data outside the flatbuffer. Never reads past the end,
-    and its time is linear in the size.
+    operator codes that do not exist, compute in a circle, have constants of another size than their
+    shape, or hold what the tree would lose: data outside the flatbuffer, fields that the schema
+    does not have. Never reads past the end, and its time and memory are linear in the size.
     """
     if len(content) < 8 or content[4:8] != IDENTIFIER:
         got = "an empty file" if not content else f"{len(content)} bytes without the identifier"
         raise EmbactError("not a TFLite model", got=got, allowed=WHAT_IS_ALLOWED, where=where)
     generated = schema()
-    try:
-        if (entries := _entries(generated.Model.GetRootAs(content, 0))) > len(content) // 4:
-            raise ValueError(f"{entries} table entries in {len(content)} bytes")
-        tree = generated.ModelT.InitFromPackedBuf(content, 0)
-        fault = next(_faults(tree), "")
-    except MALFORMED as error:
+    end = check(generated, content, where)
+    tree = generated.ModelT.InitFromPackedBuf(content, 0)
+    if outside := next(_outside(tree, content[end:]), ""):
         raise EmbactError(
-            "damaged or truncated TFLite model", got=error, allowed=WHAT_IS_ALLOWED, where=where
-        ) from None
-    if fault:
+            "data stored outside the flatbuffer", got=outside, allowed=INSIDE, where=where
+        )
+    if fault := next(_faults(tree), ""):
         raise EmbactError(
             "damaged or truncated TFLite model", got=fault, allowed=WHAT_IS_ALLOWED, where=where
         )
-    _refuse_external_data(tree, where)
     return Model(content, where, tree)
 
 
-def _entries(root: Tree) -> int:
-    """Return how many tables the large vectors claim: each takes 4 bytes or the file is damaged."""
-    found: int = root.OperatorCodesLength() + root.BuffersLength() + root.SubgraphsLength()
-    found += root.MetadataLength() + root.SignatureDefsLength()
-    if found < 1 << 20:
-        for i in range(root.SubgraphsLength()):
-            found += root.Subgraphs(i).TensorsLength() + root.Subgraphs(i).OperatorsLength()
-    return found
-
-
 def _faults(tree: Tree) -> Iterator[str]:
-    """Yield the references to things that do not exist, in words."""
+    """Yield the references to things that do not exist, and what cannot be computed, in words."""
     if not tree.subgraphs or not tree.buffers:
         yield "no buffer" if tree.subgraphs else "no subgraph"
         return
@@ -142,12 +127,16 @@ def _faults(tree: Tree) -> Iterator[str]:
         for position, tensor in enumerate(items(graph.tensors)):
             if not 0 <= tensor.buffer < buffers:
                 yield f"tensor {position} {where} in buffer {tensor.buffer}"
+                return
             if any(size < 0 for size in shape_of(tensor)):
                 yield f"tensor {position} {where} with shape {shape_of(tensor)}"
+            if sizes := _wrong_size(tensor, tree.buffers[tensor.buffer]):
+                yield f"tensor {position} {where} with {sizes} bytes"
         for position, operator in enumerate(items(graph.operators)):
             if not 0 <= operator.opcodeIndex < codes:
                 yield f"operator {position} {where} with code {operator.opcodeIndex}"
         yield from (f"tensor {index} {where}" for index in _missing_tensors(graph))
+        yield from (f"{fault} {where}" for fault in _out_of_order(graph))
 
 
 def _missing_tensors(graph: Tree) -> set[int]:
@@ -158,24 +147,60 @@ def _missing_tensors(graph: Tree) -> set[int]:
     return used - set(range(len(items(graph.tensors))))
 
 
-def _refuse_external_data(tree: Tree, where: str) -> None:
-    """Raise EmbactError if data lies outside the flatbuffer, where it would be lost."""
-    allowed = "a model whose data is inside the flatbuffer (smaller than 2 GB)"
-    outside = next((i for i, b in enumerate(tree.buffers) if b.offset or b.size), None)
-    if outside is not None or getattr(tree, "externalBuffers", None):
-        got = "another file" if outside is None else f"buffer {outside}"
-        raise EmbactError(
-            "weights stored outside the flatbuffer", got=got, allowed=allowed, where=where
-        )
-    for graph in tree.subgraphs:
+ELEMENT_BYTES = {
+    **dict.fromkeys(("INT8", "UINT8", "BOOL"), 1),
+    **dict.fromkeys(("INT16", "UINT16", "FLOAT16", "BFLOAT16"), 2),
+    **dict.fromkeys(("INT32", "UINT32", "FLOAT32"), 4),
+    **dict.fromkeys(("INT64", "UINT64", "FLOAT64", "COMPLEX64"), 8),
+}
+"""Types whose constants have a size; not strings and what is packed."""
+
+
+def _wrong_size(tensor: Tree, buffer: Tree) -> str:
+    """Return how many bytes a constant has for how many of its shape, "" if they are the same."""
+    width = ELEMENT_BYTES.get(names_of("TensorType").get(tensor.type, ""), 0)
+    stored = 0 if buffer.data is None else len(buffer.data)
+    wanted = width * elements_of(tensor)
+    if not stored or not width or tensor.sparsity is not None or stored == wanted:
+        return ""
+    return f"{stored} for {wanted}"
+
+
+def _out_of_order(graph: Tree) -> Iterator[str]:
+    """Yield the operators that read what is computed later, or compute what is there already."""
+    nodes = items(graph.operators)
+    made = [index for node in nodes for index in items(node.outputs) if index >= 0]
+    later = set(made)
+    done = set(items(graph.inputs))
+    for position, node in enumerate(nodes):
+        outputs = {index for index in items(node.outputs) if index >= 0}
+        if any(index in later for index in items(node.inputs)):
+            yield f"operator {position} that reads what is computed later"
+        if outputs & done:
+            yield f"operator {position} that computes a tensor again"
+        later -= outputs
+        done |= outputs
+
+
+def _outside(tree: Tree, rest: bytes) -> Iterator[str]:
+    """Yield in words the data that lies outside the flatbuffer, where it would be lost.
+
+    rest: the bytes of the file after it, which may be zeros.
+    """
+    for number, buffer in enumerate(items(tree.buffers)):
+        if buffer.offset or buffer.size:
+            yield f"buffer {number}"
+    if items(getattr(tree, "externalBuffers", None)):
+        yield "weights in another file"
+    for graph in items(tree.subgraphs):
         for number, operator in enumerate(items(graph.operators)):
-            if operator.largeCustomOptionsOffset:
-                raise EmbactError(
-                    "custom options stored outside the flatbuffer",
-                    got=f"operator {number}",
-                    allowed=allowed,
-                    where=where,
-                )
+            if operator.largeCustomOptionsOffset or operator.largeCustomOptionsSize:
+                yield f"the custom options of operator {number}"
+        for number, tensor in enumerate(items(graph.tensors)):
+            if getattr(tensor, "externalBuffer", 0):
+                yield f"tensor {number}"
+    if rest.strip(b"\0"):
+        yield f"{len(rest)} bytes after it, such as files that were packed into the model"
 
 
 @dataclass(frozen=True)
@@ -201,9 +226,15 @@ class _AlignedBuffer:
 
 
 def pack(tree: Tree) -> bytes:
-    """Return the file of an object tree: equal trees give equal bytes, every buffer is aligned."""
+    """Return the file of an object tree: equal trees give equal bytes, every buffer is aligned.
+
+    Raises EmbactError if it would have 2 GB or more.
+    """
     import flatbuffers
 
+    held = sum(len(buffer.data) for buffer in tree.buffers if buffer.data is not None)
+    if held > MOST_BYTES - (1 << 24):  # leaves 16 MB for all that is not weights
+        raise EmbactError("a model of 2 GB or more", got=f"{held} bytes of weights", allowed=INSIDE)
     aligned = copy.copy(tree)
     aligned.buffers = [_AlignedBuffer(buffer.data) for buffer in tree.buffers]
     builder = flatbuffers.Builder(1 << 16)
@@ -219,8 +250,11 @@ def items(vector: Tree) -> list[Tree]:
 
 
 def text(name: bytes | str | None) -> str:
-    """Return a name of the tree as text."""
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""
+    """Return a name of the tree as text, on one line: what cannot be printed is escaped."""
+    found = name.decode("utf-8", "replace") if isinstance(name, bytes) else name or ""
+    if found.isprintable():
+        return found
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in found)
 
 
 def builtin_code(code: Tree) -> int:

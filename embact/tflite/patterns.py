@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embact.expression import parse
-from embact.grid import Grid, QuantSpec
+from embact.grid import QuantSpec
 from embact.tflite.meaning import fused_name
-from embact.tflite.model import elements_of, tensor_grid, text
+from embact.tflite.model import elements_of, text
 from embact.tflite.regions import arithmetic, meaning_of, regions
 from embact.tflite.safe_text import plain
 from embact.tflite.single import SINGLE
@@ -31,33 +31,37 @@ if TYPE_CHECKING:
 ALONE = ("ADD", "MAXIMUM", "PRELU", "SUB")
 """Operators that may be an activation by themselves, besides those that always are."""
 
-PARTS = ("exp",)
-"""Entries of the catalogue that are parts of other functions more often than activations."""
+PARTS = ("EXP", "exp")
+"""The operator and the entry that are parts of other functions more often than activations."""
 
 MOST_ACTIVATIONS = 3
 """In a row, up to which longer regions are tried: RELU MINIMUM RELU is one function."""
 
+
+MOST_PIECES = 8
+"""In a row, tensors of int8 or int16 between them: NEG EXP ADD LOG NEG is one function."""
 
 SIXES = np.array([-6.0, 0.0, 2.0, 6.0])
 
 
 @dataclass(frozen=True)
 class Found:
-    """A region that is an activation.
+    """A region that may be an activation.
 
-    named: whether of the catalogue. size: its operators without those that only round.
+    term: what it computes. likely: the entry of the catalogue that it seems to be, or None for a
+    function of its own. size: its operators without those that only round.
     """
 
     region: Region
-    activation: Activation
+    term: int
+    likely: Activation | None
     spec: QuantSpec
     size: int
-    named: bool
 
     @property
     def rank(self) -> tuple[int, bool, int]:
         """What decides between overlapping ones: the larger one stays."""
-        return self.size, self.named, len(self.region.operators)
+        return self.size, self.likely is not None, len(self.region.operators)
 
 
 @dataclass(frozen=True)
@@ -78,34 +82,44 @@ def patterns(flow: Flow, recogniser: Recogniser, taken: Collection[int]) -> Patt
     named: dict[int, bool] = {}
     for last in sorted(flow.nodes.keys() - set(taken)):
         for one in _endings(flow, recogniser, last, named):
-            if set(taken) & set(one.region.operators):
-                continue
-            if one.region.leak is None:
+            if one.region.leak is not None:
+                if one.likely and one.size > 1:
+                    broken.setdefault(last, one)
+            elif not set(taken) & set(one.region.operators):
                 found.append(one)
-            elif one.named and one.size > 1:
-                broken.setdefault(last, one)
-    chosen = _largest(found)
-    used = {operator for one in chosen for operator in one.region.operators}
-    sites = [site_of(flow, one.region, one.activation, one.spec) for one in chosen]
-    free = set(flow.nodes) - used - set(taken)
+    sites = _largest(flow, recogniser, found)
+    used = {operator for one in sites for operator in one.operators}
+    free = flow.nodes.keys() - used - set(taken)
     sites += [site for operator in sorted(free) if (site := _sixth(flow, recogniser, operator))]
     reasons = {
-        last: f"it completes no {one.activation.name}: {_said(flow, one.region.leak)}"
+        last: f"it completes no {one.likely.name}: {_said(flow, one.region.leak)}"
         for last, one in broken.items()
-        if last not in used and one.region.leak
+        if last in free and one.region.leak and one.likely
     }
     return Patterns(tuple(sites), reasons)
 
 
-def _largest(found: list[Found]) -> list[Found]:
-    """Return the ones that are left when of overlapping ones the largest stay, the first first."""
+def _largest(flow: Flow, recogniser: Recogniser, found: list[Found]) -> list[Site]:
+    """Return the sites that are left when of overlapping ones the largest stay, the first first."""
     used: set[int] = set()
     chosen = []
     for one in sorted(found, key=lambda one: one.rank, reverse=True):
-        if not used.intersection(one.region.operators):
+        if used.intersection(one.region.operators):
+            continue
+        if known := _activation(recogniser, one):
             used.update(one.region.operators)
-            chosen.append(one)
+            chosen.append(site_of(flow, one.region, known, one.spec))
     return chosen
+
+
+def _activation(recogniser: Recogniser, one: Found) -> Activation | None:
+    """Return the activation that a region is on every input code, or None."""
+    if one.likely and recogniser.agrees(one.likely, one.term, one.spec):
+        return one.likely
+    if one.size < 2:
+        return None
+    made = recogniser.formula(one.term, one.spec)
+    return None if isinstance(made, str) else made
 
 
 def _endings(
@@ -115,28 +129,29 @@ def _endings(
 
     named: by operator, whether the smallest region that ends there is an activation; added to.
     """
-    row, after = 0, last
+    if flow.results[last] not in flow.grids:
+        return
+    row, pieces, after, bent = 0, 0, last, False
     for region in regions(flow, last):
+        bent = bent or any(operator in flow.bent for operator in region.operators)
         spec = spec_of(flow, region)
-        term = None if spec is None else meaning_of(flow, region, recogniser.terms)
-        known = None if term is None or spec is None else recogniser.catalogue(term, spec)
+        if spec is None:
+            continue
+        single = len(region.operators) == 1 and flow.graph.ops[last] in SINGLE
+        term = meaning_of(flow, region, recogniser.terms) if bent and not single else None
+        known = None if term is None else recogniser.likely(term)
         size = arithmetic(flow, region)
-        if size == 1 and known and not _may_be_alone(flow, region):
+        if size == 1 and not _may_be_alone(flow, region):
             known = None
         if last not in named:
-            named[last] = known is not None and known.name not in PARTS
-        row += named.get(after, False)
+            alone = single and flow.graph.ops[last] not in PARTS
+            named[last] = alone or (known is not None and known.name not in PARTS)
+        row, pieces = row + named.get(after, False), pieces + 1
         after = flow.producer.get(region.entry, -1)
-        plain_operator = len(region.operators) == 1 and flow.graph.ops[last] in SINGLE
-        if term is None or spec is None or plain_operator:
-            continue
-        if known is not None:
-            yield Found(region, known, spec, size, named=True)
-        elif size > 1 and row < 2 and recogniser.terms.kinds[term] == "other":
-            made = recogniser.formula(term, spec)
-            if not isinstance(made, str):
-                yield Found(region, made, spec, size, named=False)
-        if row >= MOST_ACTIVATIONS:
+        own = size > 1 and row < 2 and term is not None and recogniser.terms.kinds[term] == "other"
+        if term is not None and (known or own):
+            yield Found(region, term, known, spec, size)
+        if row >= MOST_ACTIVATIONS or pieces >= MOST_PIECES:
             return
 
 
@@ -148,11 +163,8 @@ def _may_be_alone(flow: Flow, region: Region) -> bool:
 
 def spec_of(flow: Flow, region: Region) -> QuantSpec | None:
     """Return the grids of a region's ends, or None if one of them has none."""
-    tensors = flow.graph.tree.tensors
-    match tensor_grid(tensors[region.entry]), tensor_grid(tensors[region.exit]):
-        case Grid() as source, Grid() as target:
-            return QuantSpec(source, target)
-    return None
+    source, target = (flow.grids.get(tensor) for tensor in (region.entry, region.exit))
+    return None if source is None or target is None else QuantSpec(source, target)
 
 
 def site_of(
@@ -190,18 +202,24 @@ def _sixth(flow: Flow, recogniser: Recogniser, last: int) -> Site | None:
 
     The converter puts the + 3 into the bias of the operator before it, so that its clamp is there.
     """
-    largest = None
     for region in regions(flow, last):
-        before = flow.producer.get(region.entry, -1)
-        spec, term = spec_of(flow, region), meaning_of(flow, region, recogniser.terms)
-        if before < 0 or region.leak or spec is None or term is None:
+        if region.leak or flow.bent.intersection(region.operators):
+            return None
+        before, spec = flow.producer.get(region.entry, -1), spec_of(flow, region)
+        if before < 0 or spec is None:
             continue
         options = flow.graph.tree.operators[before].builtinOptions
-        sixth = recogniser.terms.evaluate(term, SIXES)
-        if fused_name(options) != "RELU6" or not np.allclose(sixth, SIXES / 6, atol=0, rtol=1e-6):
-            continue
-        about = (
-            f"hard_sigmoid whose clamp is already in operator {before} ({flow.graph.ops[before]})"
-        )
-        largest = site_of(flow, region, parse("clip(x, 0, 6)/6", "relu6_over_6"), spec, about)
-    return largest
+        if fused_name(options) == "RELU6" and _is_sixth(flow, recogniser, region):
+            what = f"operator {before} ({flow.graph.ops[before]})"
+            about = f"hard_sigmoid whose clamp is already in {what}"
+            known = parse("clip(x, 0, 6)/6", "relu6_over_6")
+            return site_of(flow, region, known, spec, about)
+    return None
+
+
+def _is_sixth(flow: Flow, recogniser: Recogniser, region: Region) -> bool:
+    term = meaning_of(flow, region, recogniser.terms)
+    if term is None:
+        return False
+    values = recogniser.terms.evaluate(term, SIXES)
+    return bool(np.allclose(values, SIXES / 6, atol=0, rtol=1e-6))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from embact.errors import EmbactError, unknown_name
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import AUTO, fit
+from embact.fit.tflm import tflm
 from embact.tflite.builtin_form import table_fit
 from embact.tflite.convert import FORMS
 from embact.tflite.layers import unit_of
@@ -136,9 +137,13 @@ def _skip(site: Site | LayerSite, reason: str) -> SkippedReport:
 def _fit(site: Site, problem: Problem, wanted: Wanted) -> Fit:
     """Return the kernel of a site, or raise EmbactError if there is none."""
     if wanted.like:
-        limits = Limits(ANY_ERROR, problem.limits.max_bytes)
+        limits = Limits(ANY_ERROR)
         options = Options(core=problem.options.core)
         asked = Problem(problem.activation, problem.spec, limits, options)
+        if not any(tflm(asked)):
+            raise EmbactError(
+                f"TFLM has no integer kernel of {site.activation.name} on these grids"
+            )
         return fit(asked, "tflm")
     if wanted.form == "builtin" and wanted.family == AUTO:
         return _within(problem, table_fit(site))

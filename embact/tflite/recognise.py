@@ -7,11 +7,13 @@ module must not know graphs.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from embact.activations import CATALOGUE, Activation
 from embact.errors import EmbactError
 from embact.expression import parse
 from embact.tflite.terms import as_float
+from embact.tflite.terms_text import number_text, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,25 +43,27 @@ SETTLED = 4e-6
 """Relative distance of a guess to the constant, or product of constants, that it is taken for."""
 
 MOST_CONSTANTS = 8
-"""Constants of which products are tried; no activation has more."""
+"""Constants that are tried as parameters; no activation has more."""
 
 PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47)
-NEAR: Reals = np.array(sorted({s * p / d for p in PRIMES for d in (64.0, 5.0) for s in (-1, 1)}))
 ENDS: Reals = np.array([-FAR, -FAR / 2, -1.0, 0.0, 1.0, FAR / 2, FAR])
+PLACES = {float(end): place for place, end in enumerate(ENDS)}
+NEAR: Reals = np.array(sorted({s * p / d for p in PRIMES for d in (64.0, 5.0) for s in (-1, 1)}))
 SPREAD: Reals = np.concatenate([ENDS, NEAR, np.linspace(-20.0, 20.0, 641)])
 """Real numbers at which functions are compared, whatever the input codes are; ENDS come first."""
 
 
 @dataclass(frozen=True)
 class Values:
-    """What is known of a region's function: its values at SPREAD, and its constants."""
+    """What is known of a region's function: its values at SPREAD, its constants and operations."""
 
     spread: Reals
     constants: tuple[float, ...]
+    ops: frozenset[str]
 
     def at(self, x: float) -> float:
         """Return the value at one of ENDS."""
-        return float(self.spread[int(np.flatnonzero(x == ENDS)[0])])
+        return float(self.spread[PLACES[x]])
 
     def flat(self, end: float) -> bool:
         """Return whether the function is constant and finite from half an end on."""
@@ -72,17 +77,18 @@ class Values:
         found = min(self._derived, key=lambda one: abs(one - guess), default=math.inf)
         if abs(found - guess) <= SETTLED * abs(guess):
             return found
-        return float(str(np.float32(guess)))
+        with np.errstate(over="ignore"):
+            return float(str(np.float32(guess)))
 
     @functools.cached_property
     def _derived(self) -> tuple[float, ...]:
         """The constants, 1, and their products and quotients, of both signs."""
-        few = (1.0, *self.constants[:MOST_CONSTANTS])
+        few = (1.0, *self.constants)
         products = {a * b for a in few for b in few} | {a / b for a in few for b in few if b}
         return tuple(sorted(products | {-one for one in products}))
 
 
-Guess = Callable[[Values], "Iterator[tuple[float, ...]]"] if TYPE_CHECKING else Any
+Guess: TypeAlias = "Callable[[Values], Iterator[tuple[float, ...]]]"
 """Values -> parameters in the entry's order."""
 
 
@@ -130,133 +136,156 @@ def _log_odds(share: float) -> float:
     return math.log(share / (1.0 - share))
 
 
-GUESSES: dict[str, Guess] = {
-    # without parameters, the more usual one of equal functions first
-    **dict.fromkeys(
-        (
-            *("relu", "relu6", "relu_n1_to_1", "sigmoid", "tanh", "silu", "gelu_tanh", "gelu"),
-            *("gelu_sigmoid", "mish", "hard_sigmoid", "hard_sigmoid_02", "hard_sigmoid_05"),
-            *("hard_swish", "selu", "log_sigmoid", "softsign", "tanh_shrink", "exp", "sqnl"),
-            *("sparse_plus",),
-        ),
-        _none,
-    ),
-    "clipped_relu": _clipped,
-    "hard_tanh": _hard_tanh,
-    "leaky_relu": _one(lambda f: -f.at(-FAR) / FAR),
-    "thresholded_relu": _at_constants,
-    "threshold": _threshold,
-    "sparse_relu": _one(lambda f: FAR - f.at(FAR)),
-    "elu": _one(lambda f: -f.at(-FAR)),
-    "celu": _one(lambda f: -f.at(-FAR)),
-    "softplus": _one(lambda f: math.log(2.0) / f.at(0.0)),
-    "swish": _one(lambda f: -_log_odds(-f.at(-1.0))),
-    "squareplus": _one(lambda f: (2.0 * f.at(0.0)) ** 2),
-    "isru": _one(lambda f: 1.0 / f.at(1.0) ** 2 - 1.0),
-    "isrlu": _one(lambda f: 1.0 / f.at(-1.0) ** 2 - 1.0),
-    "soft_shrink": _one(lambda f: FAR - f.at(FAR)),
-    "hard_shrink": _at_constants,
+CORNERS = frozenset(("abs", "less", "max", "min"))
+SMOOTH = frozenset(("exp", "expm1", "erf", "erfc", "sigmoid", "softplus", "tanh"))
+ROOTS = frozenset(("**", "sqrt"))
+
+GUESSES: dict[str, tuple[frozenset[str], Guess]] = {
+    # of equal functions the more usual name first
+    **dict.fromkeys(("relu", "relu6", "relu_n1_to_1"), (CORNERS, _none)),
+    **dict.fromkeys(("sigmoid", "tanh", "silu", "gelu_tanh", "gelu"), (SMOOTH, _none)),
+    **dict.fromkeys(("gelu_sigmoid", "mish", "selu", "log_sigmoid", "exp"), (SMOOTH, _none)),
+    **dict.fromkeys(("tanh_shrink",), (SMOOTH, _none)),
+    **dict.fromkeys(("hard_sigmoid", "hard_sigmoid_02", "hard_sigmoid_05"), (CORNERS, _none)),
+    **dict.fromkeys(("hard_swish", "softsign", "sqnl"), (CORNERS, _none)),
+    "clipped_relu": (CORNERS, _clipped),
+    "hard_tanh": (CORNERS, _hard_tanh),
+    "leaky_relu": (CORNERS, _one(lambda f: -f.at(-FAR) / FAR)),
+    "thresholded_relu": (CORNERS, _at_constants),
+    "threshold": (CORNERS, _threshold),
+    "sparse_relu": (CORNERS, _one(lambda f: FAR - f.at(FAR))),
+    "soft_shrink": (CORNERS, _one(lambda f: FAR - f.at(FAR))),
+    "hard_shrink": (CORNERS, _at_constants),
+    "elu": (SMOOTH, _one(lambda f: -f.at(-FAR))),
+    "sparse_plus": (ROOTS, _none),
+    "celu": (SMOOTH, _one(lambda f: -f.at(-FAR))),
+    "softplus": (SMOOTH, _one(lambda f: math.log(2.0) / f.at(0.0))),
+    "swish": (SMOOTH, _one(lambda f: -_log_odds(-f.at(-1.0)))),
+    "squareplus": (ROOTS, _one(lambda f: (2.0 * f.at(0.0)) ** 2)),
+    "isru": (ROOTS, _one(lambda f: 1.0 / f.at(1.0) ** 2 - 1.0)),
+    "isrlu": (ROOTS, _one(lambda f: 1.0 / f.at(-1.0) ** 2 - 1.0)),
 }
-"""How the parameters of an entry are guessed. identity and rrelu are never the name of a region,
-apl has no fixed form, and the converter has no operator for erf."""
+"""By entry, the operations of which a term must have one, and how its parameters are guessed.
+
+identity and rrelu are never the name of a region, apl has no fixed form, and no operator is erf."""
 
 
-@functools.cache
-def _plain_values(name: str) -> Reals:
-    """Return the values of an entry without parameters at SPREAD."""
+@functools.lru_cache(256)
+def _at_spread(known: Activation) -> Reals:
+    """Return an activation's values at SPREAD."""
     with np.errstate(all="ignore"):
-        return CATALOGUE[name](SPREAD)
+        return known(SPREAD)
 
 
 class Recogniser:
-    """Finds the activations that terms are; each term is examined once for each quantisation."""
+    """Finds the activations that terms are; each term is examined once."""
 
     def __init__(self, terms: Terms) -> None:
         self.terms = terms
         self._known: dict[int, Any] = {}
-        self._values: dict[int, Values] = {}
         self._likely: dict[int, Activation | None] = {}
-        self._found: dict[tuple[int, QuantSpec], Activation | None] = {}
-
-    def catalogue(self, term: int, spec: QuantSpec) -> Activation | None:
-        """Return the entry, with parameters, that a term is on a grid and elsewhere, or None."""
-        if self.terms.kinds[term] != "other":
-            return None
-        if (term, spec) not in self._found:
-            known = self.likely(term)
-            if known is not None and not self._agrees(known, term, spec):
-                known = None
-            self._found[term, spec] = known
-        return self._found[term, spec]
 
     def likely(self, term: int) -> Activation | None:
-        """Return the entry that a term is at SPREAD and next to its constants, or None."""
+        """Return the entry that a term is at SPREAD and around its constants, or None.
+
+        Linear functions are none.
+        """
         if term not in self._likely:
-            values = self._values_of(term)
-            fits = (one for one in _guesses(values) if self._alike(one, term, values))
-            self._likely[term] = next(fits, None)
+            found = None
+            if self.terms.kinds[term] == "other":
+                values = self._values_of(term)
+                fits = (one for one in _guesses(values) if self._alike(one, term, values))
+                found = next(fits, None)
+            self._likely[term] = found
         return self._likely[term]
 
     def _values_of(self, term: int) -> Values:
-        if term not in self._values:
-            spread = self.terms.evaluate(term, SPREAD, self._known)
-            steps = (self.terms.steps[one] for one in self.terms.needed(term))
-            numbers = (as_float(step.value) for step in steps if step.op == "number")
-            self._values[term] = Values(spread, tuple(dict.fromkeys(n for n in numbers if n)))
-        return self._values[term]
+        spread = self.terms.evaluate(term, SPREAD, self._known)
+        steps = [self.terms.steps[one] for one in self.terms.needed(term)]
+        numbers = (as_float(step.value) for step in steps if step.op == "number")
+        constants = tuple(dict.fromkeys(number for number in numbers if number))
+        return Values(spread, constants[:MOST_CONSTANTS], frozenset(step.op for step in steps))
 
     def _alike(self, known: Activation, term: int, values: Values) -> bool:
         """Return whether an entry has a term's values at SPREAD and around its constants."""
-        plain = _plain_values(known.name) if not known.parameters else known(SPREAD)
-        if not _near(plain, values.spread, ABSOLUTE):
+        ends = values.spread[: len(ENDS)]
+        if known.parameters and not _near(known(ENDS), ends, ABSOLUTE):  # most end here, soon
+            return False
+        if not _near(_at_spread(known), values.spread, ABSOLUTE):
             return False
         corners = np.array([0.0, *values.constants, *(-one for one in values.constants)])
         sides: Reals = np.concatenate([corners, corners * (1 + 1e-9), corners * (1 - 1e-9)])
         return _near(known(sides), self.terms.evaluate(term, sides), ABSOLUTE)
 
-    def _agrees(self, known: Activation, term: int, spec: QuantSpec) -> bool:
+    def agrees(self, known: Activation, term: int, spec: QuantSpec) -> bool:
         """Return whether an entry has a term's values on every input code."""
         x = spec.input.real(spec.input.codes())
-        return _near(known(x), self.terms.evaluate(term, x), _tolerance(spec))
+        absolute = min(ABSOLUTE, ABSOLUTE_CODES * spec.output.scale)
+        return _near(known(x), self.terms.evaluate(term, x), absolute)
 
-    def formula(self, term: int, spec: QuantSpec, name: str = "chain") -> Activation | str:
+    def formula(self, term: int, spec: QuantSpec) -> Activation | str:
         """Return a term as an activation of its own, or why it is none.
 
         It is named after the digest of its formula.
         """
-        text = self.terms.text(term)
-        if text is None:
-            return "its formula is too long"
         x = spec.input.real(spec.input.codes())
         bad = np.flatnonzero(~np.isfinite(self.terms.evaluate(term, x)))
         if bad.size:
             return f"its result is not finite where its input is {x[bad[0]]:g}"
+        for text in _bent_lines(self._values_of(term)):
+            made = _named(text, "keras_relu")
+            if self._alike(made, term, self._values_of(term)) and self.agrees(made, term, spec):
+                return made
+        written = text_of(self.terms, term)
+        if written is None:
+            return "its formula is too long"
         try:
-            made = parse(text)
-            digest = hashlib.sha256(made.expression.encode()).hexdigest()[:8]
-            return parse(text, f"{name}_{digest}")
+            return _named(written, "chain")
         except EmbactError as error:
             return str(error)
 
 
+def _named(text: str, stem: str) -> Activation:
+    """Return the activation of a formula, named after its digest."""
+    made = parse(text)
+    digest = hashlib.sha256(made.expression.encode()).hexdigest()[:8]
+    return dataclasses.replace(made, name=f"{stem}_{digest}")
+
+
+def _bent_lines(values: Values) -> Iterator[str]:
+    """Yield what Keras' relu may be with three parameters: slope (x - threshold) up to a threshold.
+
+    Beyond it is x, and no more than max_value.
+    """
+    slope = values.settled((values.at(-FAR / 2) - values.at(-FAR)) / (FAR / 2))
+    top = values.settled(values.at(FAR)) if values.flat(FAR) else None
+    if not values.ops & CORNERS or not math.isfinite(slope) or slope == 1:
+        return
+    above = "x" if top is None else f"min(x, {_said(top)})"
+    for threshold in dict.fromkeys((0.0, *values.constants)):
+        distance = "x" if not threshold else f"(x - {_said(threshold)})"
+        below = f"{_said(slope)}*{distance}" if slope else "0"
+        yield f"where(x > {_said(threshold)}, {above}, {below})"
+
+
+def _said(number: float) -> str:
+    return number_text(Fraction(repr(number))).text
+
+
 def _guesses(values: Values) -> Iterator[Activation]:
-    for name, guess in GUESSES.items():
-        if name in CATALOGUE:
+    for name, (needs, guess) in GUESSES.items():
+        if needs & values.ops:
             entry = CATALOGUE[name]
             for settings in guess(values):
                 named = dict(zip((one.name for one in entry.parameters), settings, strict=False))
                 try:
-                    yield entry.set(named)
+                    yield entry.set(named) if named else entry
                 except EmbactError:  # outside the parameter's range: it is not this entry
                     continue
-
-
-def _tolerance(spec: QuantSpec) -> float:
-    return min(ABSOLUTE, ABSOLUTE_CODES * spec.output.scale)
 
 
 def _near(a: Reals, b: Reals, absolute: float) -> bool:
     """Return whether two arrays agree, infinite values included; nan agrees with nothing."""
     with np.errstate(all="ignore"):
-        close = np.abs(a - b) <= RELATIVE * np.abs(b) + absolute
+        close = np.isfinite(b) & (np.abs(a - b) <= RELATIVE * np.abs(b) + absolute)
     return bool(np.all(close | (a == b)))

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 
 from embact.grid import Grid
 from embact.tflite.constants import uniform_number
-from embact.tflite.meaning import COMPARISONS, LOGICAL, MEANING, OPERANDS, ROUNDED, SELECTS
+from embact.tflite.meaning import (
+    COMPARISONS,
+    LOGICAL,
+    MEANING,
+    OPERANDS,
+    ROUNDED,
+    SELECTS,
+    fused_name,
+)
 from embact.tflite.model import items, names_of, shape_of, tensor_grid
 
 if TYPE_CHECKING:
@@ -27,26 +35,30 @@ MOST_OPERATORS = 24
 """In a region: the longest that a converter writes for an activation has 14."""
 
 
+LINEAR = ("ADD", "NEG", "SUB", *ROUNDED)
+
+
 @dataclass(frozen=True)
 class Flow:
     """How values flow through a graph.
 
     nodes: the element-wise operators, each with its operands: tensors, or numbers for constants.
+    results: what the nodes write. grids: those of the tensors that nodes read or write.
     producer: the operator that writes a tensor, if it is one. readers: the operators that read a
-    tensor, in order. fixed: the tensors that have one value in an inference: those that no operator
-    writes twice, and none that the caller or an earlier inference sets. outputs: of the graph.
+    tensor, in order. bent: the nodes that are not linear. fixed: the tensors that have one value in
+    an inference: no constants, written once, by an operator or the caller, and no variables.
+    outputs: of the graph.
     """
 
     graph: Graph
     nodes: dict[int, tuple[int | Fraction, ...]]
+    results: dict[int, int]
+    grids: dict[int, Grid]
     producer: dict[int, int]
     readers: dict[int, tuple[int, ...]]
+    bent: frozenset[int]
     fixed: frozenset[int]
     outputs: frozenset[int]
-
-    def result(self, operator: int) -> int:
-        """Return the first output of an operator."""
-        return self.graph.tensors(operator)[1][0]
 
 
 @dataclass(frozen=True)
@@ -88,24 +100,67 @@ def flow_of(model: Model, graph: Graph) -> Flow:
     tensors = items(graph.tree.tensors)
     variable = {i for i, tensor in enumerate(tensors) if tensor.isVariable}
     fixed = frozenset(i for i, count in writes.items() if count == 1) - graph.constant - variable
-    nodes = {}
-    types = names_of("TensorType")
+    kinds = _Kinds(tensors, names_of("TensorType"))
+    nodes: dict[int, tuple[int | Fraction, ...]] = {}
     for operator, op in enumerate(graph.ops):
-        if op in MEANING:
-            operands = _operands(model, graph, operator, types)
-            after = all(
-                isinstance(one, int) and one in fixed and producer.get(one, -1) < operator
-                for one in operands
-                if isinstance(one, int)
-            )
-            if operands and after and graph.tensors(operator)[1][0] in fixed:
+        if op in MEANING and (operands := _operands(model, graph, operator, kinds)):
+            used = [one for one in operands if isinstance(one, int)]
+            after = all(producer.get(one, -1) < operator for one in used)
+            if after and fixed.issuperset((*used, graph.tensors(operator)[1][0])):
                 nodes[operator] = operands
-    read = {tensor: tuple(found) for tensor, found in readers.items()}
-    return Flow(graph, nodes, producer, read, fixed, frozenset(items(graph.tree.outputs)))
+    return Flow(
+        graph=graph,
+        nodes=nodes,
+        results={operator: graph.tensors(operator)[1][0] for operator in nodes},
+        grids=kinds.grids,
+        producer=producer,
+        readers={tensor: tuple(found) for tensor, found in readers.items()},
+        bent=frozenset(i for i, operands in nodes.items() if _is_bent(graph, i, operands)),
+        fixed=fixed,
+        outputs=frozenset(items(graph.tree.outputs)),
+    )
+
+
+class _Kinds:
+    """What tensors hold: bool, float, code for int8 and int16 of one scale, "" for others."""
+
+    def __init__(self, tensors: list[Tree], types: dict[int, str]) -> None:
+        self.grids: dict[int, Grid] = {}
+        self._tensors = tensors
+        self._types = types
+        self._known: dict[int, str] = {}
+
+    def of(self, tensor: int) -> str:
+        """Return what a tensor holds, and keep its grid if it has one."""
+        if tensor not in self._known:
+            self._known[tensor] = self._kind(tensor)
+        return self._known[tensor]
+
+    def _kind(self, tensor: int) -> str:
+        match self._types.get(self._tensors[tensor].type):
+            case "BOOL":
+                return "bool"
+            case "FLOAT32":
+                return "float"
+            case "INT8" | "INT16":
+                grid = tensor_grid(self._tensors[tensor])
+                if isinstance(grid, Grid):
+                    self.grids[tensor] = grid
+                    return "code"
+        return ""
+
+
+def _is_bent(graph: Graph, operator: int, operands: tuple[int | Fraction, ...]) -> bool:
+    """Return whether an element-wise operator is not linear in what flows through it."""
+    op = graph.ops[operator]
+    if fused_name(graph.tree.operators[operator].builtinOptions):
+        return True
+    constant = any(not isinstance(one, int) for one in operands[-(op == "DIV") :])
+    return not (op in LINEAR or (op in ("MUL", "DIV") and constant))
 
 
 def _operands(
-    model: Model, graph: Graph, operator: int, types: dict[int, str]
+    model: Model, graph: Graph, operator: int, kinds: _Kinds
 ) -> tuple[int | Fraction, ...]:
     """Return the operands of an operator that is element-wise; () if it is not.
 
@@ -116,8 +171,7 @@ def _operands(
     if len(outs) != 1 or len(ins) != OPERANDS.get(op, 1) or min(*ins, *outs, 0) < 0:
         return ()
     tensors = graph.tree.tensors
-    kinds = [_kind(tensors[i], types) for i in (*ins, *outs)]
-    if not _typed(op, kinds):
+    if not _typed(op, [kinds.of(i) for i in (*ins, *outs)]):
         return ()
     shape = shape_of(tensors[outs[0]])
     operands: list[int | Fraction] = []
@@ -132,18 +186,6 @@ def _operands(
         else:
             operands.append(i)
     return tuple(operands) if any(isinstance(one, int) for one in operands) else ()
-
-
-def _kind(tensor: Tree, types: dict[int, str]) -> str:
-    """Return bool, float, code for int8 and int16 tensors of one scale, or "" for others."""
-    match types.get(tensor.type):
-        case "BOOL":
-            return "bool"
-        case "FLOAT32":
-            return "float"
-        case "INT8" | "INT16" if isinstance(tensor_grid(tensor), Grid):
-            return "code"
-    return ""
 
 
 def _typed(op: str, kinds: list[str]) -> bool:
@@ -167,7 +209,7 @@ def regions(flow: Flow, last: int) -> Iterator[Region]:
     one tensor is left, all paths go through it. At most MOST_OPERATORS operators are looked at.
     """
     inside: list[int] = []
-    open_tensors = {flow.result(last)} if last in flow.nodes else set()
+    open_tensors = {flow.results[last]} if last in flow.nodes else set()
     while open_tensors and len(inside) < MOST_OPERATORS:
         tensor = max(open_tensors, key=lambda one: flow.producer.get(one, -1))
         operator = flow.producer.get(tensor, -1)
@@ -179,14 +221,14 @@ def regions(flow: Flow, last: int) -> Iterator[Region]:
         if len(open_tensors) == 1:
             (entry,) = open_tensors
             operators = tuple(sorted(inside))
-            yield Region(operators, entry, flow.result(last), _leak(flow, operators))
+            yield Region(operators, entry, flow.results[last], _leak(flow, operators))
 
 
 def _leak(flow: Flow, operators: tuple[int, ...]) -> Leak | None:
     """Return the first tensor between operators that something else uses, or None."""
     inside = set(operators)
     for operator in operators[:-1]:
-        tensor = flow.result(operator)
+        tensor = flow.results[operator]
         if tensor in flow.outputs:
             return Leak(tensor, None)
         for reader in flow.readers.get(tensor, ()):
@@ -207,7 +249,7 @@ def meaning_of(flow: Flow, region: Region, terms: Terms) -> int | None:
         result = MEANING[flow.graph.ops[operator]](terms, args, options)
         if result is None:
             return None
-        found[flow.result(operator)] = result
+        found[flow.results[operator]] = result
     return found[region.exit]
 
 

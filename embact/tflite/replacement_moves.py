@@ -12,19 +12,15 @@ from typing import TYPE_CHECKING
 from embact.cost import Cost, cost
 from embact.errors import EmbactError
 from embact.fit.search import AUTO, fit
-from embact.tflite.placement import place
-from embact.tflite.replace import Replacement, replaced, replaced_row, replaced_site, said
+from embact.tflite.replace import Replacement, replaced_site, said
 from embact.tflite.stand_ins import stand_ins
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from embact.activations import Activation
     from embact.fit.problem import Problem
     from embact.fit.record import Fit
-    from embact.tflite.placement import Placement
-    from embact.tflite.replace import Replaced
-    from embact.tflite.site import Findings, Site
+    from embact.tflite.site import Site
 
 
 @dataclass(frozen=True)
@@ -145,26 +141,3 @@ def _tried(site: Site, one: Replacement, before: Fit, fits: Fits) -> Move | NoMo
     if 0 < spent <= doubt and size <= 0:
         return NoMove(one, f"no gain beyond the error of a fitted cost: {per}", spent, size)
     return Move(one, after)
-
-
-def replaced_as_asked(
-    findings: Findings, mapping: Mapping[str, Activation], fits: Fits
-) -> tuple[tuple[Placement, ...], tuple[Replaced, ...]]:
-    """Return the placements of all sites with the replacements that were asked for, and their rows.
-
-    The kernels of the original activations are fitted too, for the rows. Raises EmbactError as
-    ``replaced`` does, and if a site has no kernel within its limits.
-    """
-    changed, made = replaced(findings, mapping)
-    placements = place(changed.sites, [fits.of(site) for site in changed.sites])
-    rows = [
-        replaced_row(
-            findings.sites[one.place],
-            one.why,
-            fits.of(findings.sites[one.place]),
-            placements[one.place].fit,
-            fits.core,
-        )
-        for one in made
-    ]
-    return placements, tuple(rows)

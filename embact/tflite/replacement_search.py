@@ -40,9 +40,10 @@ class Step:
     """One thing that was tried, in the order of trying.
 
     kind: "no gain" (a stand-in that was fitted and not run), "kernels" (no replacement), "alone"
-    (one replacement) or "set". what: the replacements, as "silu -> hard_swish at 1, 2". score and
-    drop: of the whole model, None where nothing was run. instructions, table_bytes: saved, in an
-    inference and in all tables; None if there is no kernel. accepted: whether it is the result.
+    (one replacement), "set", and "result", which is the last step. what: the replacements, as
+    "silu -> hard_swish at 1, 2". score and drop: of the whole model, None where nothing was run.
+    instructions, table_bytes: saved, in an inference and in all tables; None if there is no kernel.
+    accepted: whether it is the result.
     why: one line.
     """
 
@@ -254,6 +255,9 @@ def _found(trial: _Trial, answer: Answer, none: tuple[NoMove, ...], max_drop: fl
         for one in trial.made(picks)
     )
     spent, size = trial.saved(picks)
+    summary = _summary(trial, answer, none)
+    step = (trial.scores[picks], answer.losses[picks], spent, size, True, summary)
+    trace.append(Step("result", trial.said(picks), *step))
     return Found(
         placements=placements,
         replaced=rows,
@@ -270,7 +274,7 @@ def _found(trial: _Trial, answer: Answer, none: tuple[NoMove, ...], max_drop: fl
         instructions=spent,
         table_bytes=size,
         unmeasured=answer.unmeasured,
-        summary=_summary(trial, answer, none),
+        summary=summary,
     )
 
 

@@ -43,14 +43,15 @@ def find_sites(model: Model, *, singles: bool = False) -> Findings:
     layers: list[LayerSite] = []
     skipped: list[Skipped] = []
     for graph in graphs:
-        found, gated = Patterns((), {}), []
+        found, gated = Patterns((), {}), list[LayerSite]()
         if not singles and not graph.number:
             flow, recogniser = flow_of(model, graph), Recogniser(Terms())
             gated = glu_sites(model, flow, recogniser)
             found = patterns(flow, recogniser, {i for one in gated for i in one.operators})
         sites.extend(found.sites)
         layers.extend(gated)
-        used = {i for one in (*found.sites, *gated) for i in one.operators}
+        used = {i for site in found.sites for i in site.operators}
+        used |= {i for layer in gated for i in layer.operators}
         for operator in sorted(set(range(len(graph.ops))) - used):
             match _examine(model, graph, operator):
                 case Site() as site:
@@ -113,32 +114,39 @@ def _examine(model: Model, graph: Graph, operator: int) -> Site | LayerSite | st
         return _contained(graph, operator)
     if obstacle := _obstacle(graph, operator):
         return obstacle
-    ins, outs = graph.tensors(operator)
-    tensors, (source, target) = graph.tree.tensors, (ins[0], outs[0])
-    match tensor_grid(tensors[source]), tensor_grid(tensors[target]):
-        case Grid() as grid_in, Grid() as grid_out:
-            spec = QuantSpec(grid_in, grid_out)
-        case str() as why, _:
-            return f"its input is {why}"
-        case _, why:
-            return f"its output is {why}"
+    spec = _ends(graph, operator)
+    if isinstance(spec, str):
+        return spec
     try:
         if op in LAYERS:
             return layer_site(model, graph, operator, spec, class_note(model, graph, operator)[2:])
         known = SINGLE[op](graph.tree.operators[operator].builtinOptions)
     except EmbactError as error:
         return str(error)
+    ins, outs = graph.tensors(operator)
     return Site(
         subgraph=graph.number,
         operators=(operator,),
-        input=source,
-        output=target,
+        input=ins[0],
+        output=outs[0],
         ops=(op,),
-        tensor=text(tensors[target].name),
+        tensor=text(graph.tree.tensors[outs[0]].name),
         activation=known,
         spec=spec,
-        elements=elements_of(tensors[source]),
+        elements=elements_of(graph.tree.tensors[outs[0]]),
     )
+
+
+def _ends(graph: Graph, operator: int) -> QuantSpec | str:
+    """Return the grids that an operator reads and writes, or which of them is none."""
+    ins, outs = graph.tensors(operator)
+    match tensor_grid(graph.tree.tensors[ins[0]]), tensor_grid(graph.tree.tensors[outs[0]]):
+        case Grid() as source, Grid() as target:
+            return QuantSpec(source, target)
+        case str() as why, _:
+            return f"its input is {why}"
+        case _, why:
+            return f"its output is {why}"
 
 
 def _contained(graph: Graph, operator: int) -> str:
@@ -146,6 +154,8 @@ def _contained(graph: Graph, operator: int) -> str:
     op = graph.ops[operator]
     if op.startswith("embact_"):
         return "already converted by embact"
+    if op == "CUMSUM" and "TOPK_V2" in graph.ops:
+        return "not element-wise: sorted and summed rows, as in sparsemax; there is no kernel of it"
     fused = fused_name(graph.tree.operators[operator].builtinOptions)
     if op in INSIDE:
         free = op == "SVDF" and fused in ("", *FREE)

@@ -48,6 +48,17 @@ LINES = "three lines instead of an exponential, which needs no table"
 GATE = "the gate drawn with three lines"
 NONE = "no curve at all"
 
+
+def _gelu(gate: float, none: float, silu: float, swish: float) -> tuple[StandIn, ...]:
+    """Return the stand-ins for one form of GELU, given how far each is."""
+    return (
+        StandIn(_formula("hard_gelu", "x*clip(1.702*x + 3, 0, 6)/6"), gate, GATE),
+        StandIn(_entry("relu"), none, f"{NONE}, and nearer to GELU than SiLU is"),
+        StandIn(_entry("silu"), silu, "a wider bend, which takes a smaller table"),
+        StandIn(_entry("hard_swish"), swish, f"{GATE}, and a wider bend"),
+    )
+
+
 STAND_INS: dict[str, tuple[StandIn, ...]] = {
     "sigmoid": (
         StandIn(_entry("hard_sigmoid"), 0.07, f"{LINES}; MobileNetV3 uses it (Howard et al. 2019)"),
@@ -67,15 +78,9 @@ STAND_INS: dict[str, tuple[StandIn, ...]] = {
         StandIn(_entry("relu"), 0.28, NONE),
     ),
     "hard_swish": (StandIn(_entry("relu"), 0.38, NONE),),
-    **{
-        name: (
-            StandIn(_formula("hard_gelu", "x*clip(1.702*x + 3, 0, 6)/6"), 0.08, GATE),
-            StandIn(_entry("relu"), 0.18, f"{NONE}, and nearer to GELU than SiLU is"),
-            StandIn(_entry("silu"), 0.20, "a wider bend, which takes a smaller table"),
-            StandIn(_entry("hard_swish"), 0.30, f"{GATE}, and a wider bend"),
-        )
-        for name in ("gelu", "gelu_tanh", "gelu_sigmoid")
-    },
+    "gelu": _gelu(0.07, 0.17, 0.20, 0.30),
+    "gelu_tanh": _gelu(0.07, 0.18, 0.20, 0.30),
+    "gelu_sigmoid": _gelu(0.09, 0.17, 0.18, 0.28),
     "mish": (
         StandIn(_entry("silu"), 0.19, "one exponential instead of three functions in a row"),
         StandIn(_entry("hard_swish"), 0.29, f"a product of lines: {GATE}"),

@@ -8,24 +8,22 @@ formula that means the same. This module must not know operators, graphs or acti
 from __future__ import annotations
 
 import math
-from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from embact.expression import NUMPY
-from embact.formula import MOST_CHARACTERS, MOST_EXPONENT, RATIONAL, Step
+from embact.formula import MOST_EXPONENT, RATIONAL, Step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from embact.grid import Reals
 
 Kind = Literal["constant", "affine", "other"]
 
 ZERO, ONE = Fraction(0), Fraction(1)
-
-DIGITS = 17
-"""Decimal digits that a float64 has; longer numbers are written as fractions."""
 
 
 class Terms:
@@ -34,16 +32,16 @@ class Terms:
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self.kinds: list[Kind] = []
-        self._numbers: dict[Step, int] = {}
-        self._texts: dict[int, tuple[str, int] | None] = {}
+        self._numbers: dict[tuple[str, tuple[int, ...], int, int], int] = {}
         self.x = self._add(Step("x"), "affine")
 
     def _add(self, step: Step, kind: Kind) -> int:
-        if step not in self._numbers:
-            self._numbers[step] = len(self.steps)
+        key = (step.op, step.args, step.value.numerator, step.value.denominator)
+        if key not in self._numbers:
+            self._numbers[key] = len(self.steps)
             self.steps.append(step)
             self.kinds.append(kind)
-        return self._numbers[step]
+        return self._numbers[key]
 
     def number(self, value: Fraction | int) -> int:
         """Return the term of a number."""
@@ -65,9 +63,12 @@ class Terms:
         """
         numbers = [self.value(arg) for arg in args]
         if op in RATIONAL and None not in numbers and not (op == "/" and not numbers[1]):
-            first, last = numbers[0] or ZERO, numbers[-1] or ZERO
-            return self.number(RATIONAL[op](first, last))
-        simple = self._simplified(op, args, numbers)
+            return self.number(RATIONAL[op](numbers[0] or ZERO, numbers[-1] or ZERO))
+        if op in COMMUTATIVE and numbers[0] is not None:  # numbers last
+            args, numbers = args[::-1], numbers[::-1]
+        if op in NEUTRAL and numbers[1] == NEUTRAL[op]:
+            return args[0]
+        simple = SIMPLER[op](self, args) if op in SIMPLER else None
         return self._add(Step(op, args), self._kind(op, args)) if simple is None else simple
 
     def power(self, base: int, exponent: Fraction) -> int | None:
@@ -89,72 +90,23 @@ class Terms:
 
     def choose(self, condition: int, then: int, other: int) -> int:
         """Return ``then`` where a condition of 0 and 1 is 1, ``other`` where it is 0."""
-        step = self.steps[condition]
-        if step.op == "less":
-            branches = tuple(self.value(arg) for arg in step.args[2:])
-            if branches == (1, 0):
-                return self.less(*step.args[:2], then, other)
-            if branches == (0, 1):
-                return self.less(*step.args[:2], other, then)
-        return self.less(self.number(0), condition, then, other)
+        chosen = self.truth_values(condition)
+        if chosen not in ([1, 0], [0, 1]):
+            return self.less(self.number(0), condition, then, other)
+        a, b = self.steps[condition].args[:2]
+        return self.less(a, b, *((then, other) if chosen[0] == 1 else (other, then)))
 
-    def _simplified(
-        self, op: str, args: tuple[int, ...], numbers: list[Fraction | None]
-    ) -> int | None:
-        """Return a simpler term of the same value, or None."""
-        if op in ("+", "*") and numbers[0] is not None and numbers[1] is None:
-            return self.make(op, *args[::-1])  # numbers last
-        if numbers[-1] == (1 if op in ("*", "/") else 0) and op in ("+", "-", "*", "/"):
-            return args[0]
-        step = self.steps[args[0]]
-        match op:
-            case "*" if args[0] == args[1]:
-                return self.power(args[0], Fraction(2))
-            case "*":
-                return self._gated(*args)
-            case "-" if numbers[1] == ONE and step.op == "exp":
-                return self.make("expm1", *step.args)
-            case "+" if numbers[1] == -ONE and step.op == "exp":
-                return self.make("expm1", *step.args)
-            case "log" if step.op == "+" and self.value(step.args[1]) == ONE:
-                inner = self.steps[step.args[0]]
-                if inner.op == "exp":
-                    return self.make("softplus", *inner.args)
-                return self.make("log1p", step.args[0])
-            case "/" if numbers[0] == ONE:
-                return self._sigmoid(self.steps[args[1]])
-            case "neg" if step.op == "neg":
-                return step.args[0]
-            case "min" | "max" if numbers[0] is not None and numbers[1] is None:
-                return self.make(op, *args[::-1])
-        return None
-
-    def _gated(self, a: int, b: int) -> int | None:
-        """Return a * b where one of them is 0 or 1 by a comparison: a choice."""
-        for gate, other in ((a, b), (b, a)):
-            step = self.steps[gate]
-            if step.op == "less" and {self.value(arg) for arg in step.args[2:]} == {0, 1}:
-                return self.choose(gate, other, self.number(0))
-        return None
-
-    def _sigmoid(self, divisor: Step) -> int | None:
-        """Return 1 / divisor where the divisor is 1 + exp(-a)."""
-        if divisor.op != "+" or self.value(divisor.args[1]) != ONE:
-            return None
-        inner = self.steps[divisor.args[0]]
-        return self.make("sigmoid", self.negated(*inner.args)) if inner.op == "exp" else None
-
-    def negated(self, a: int) -> int:
-        """Return -a."""
-        return self.make("neg", a)
+    def truth_values(self, term: int) -> list[Fraction | None]:
+        """Return the numbers between which a comparison chooses; [] for other terms."""
+        step = self.steps[term]
+        return [self.value(arg) for arg in step.args[2:]] if step.op == "less" else []
 
     def _kind(self, op: str, args: tuple[int, ...]) -> Kind:
         kinds = [self.kinds[arg] for arg in args]
         if all(kind == "constant" for kind in kinds):
             return "constant"
-        linear = op in ("+", "-", "neg") or (
-            op in ("*", "/") and kinds[1] == "constant" or (op == "*" and kinds[0] == "constant")
-        )
+        scaled = op in ("*", "/") and kinds[1] == "constant"
+        linear = op in ("+", "-", "neg") or scaled or (op == "*" and kinds[0] == "constant")
         return "affine" if linear and "other" not in kinds else "other"
 
     def needed(self, root: int) -> list[int]:
@@ -176,67 +128,22 @@ class Terms:
         with np.errstate(all="ignore"):
             for term in self.needed(root):
                 if term not in values:
-                    values[term] = self._value(self.steps[term], x, values)
+                    values[term] = _value(self.steps[term], x, values)
             return np.array(np.broadcast_to(values[root], x.shape), dtype=np.float64)
 
-    def _value(self, step: Step, x: Reals, values: dict[int, Any]) -> Any:
-        match step.op:
-            case "x":
-                return x
-            case "number":
-                return np.float64(as_float(step.value))
-            case "pi":
-                return np.float64(math.pi)
-            case "**":
-                return np.power(values[step.args[0]], as_float(step.value))
-            case op:
-                return NUMPY[op](*(values[arg] for arg in step.args))
 
-    def text(self, root: int) -> str | None:
-        """Return a term as a formula, or None if it is longer than a formula may be."""
-        for term in self.needed(root):
-            if term not in self._texts:
-                self._texts[term] = self._written(self.steps[term])
-        found = self._texts[root]
-        return None if found is None else found[0]
-
-    def _written(self, step: Step) -> tuple[str, int] | None:
-        """Return a step's text and how tightly it binds: 1 a sum, 2 a product, 3 a power, 4."""
-        parts = [self._texts[arg] for arg in step.args]
-        known = [part for part in parts if part is not None]
-        if len(known) < len(parts):
-            return None
-
-        def at(place: int, least: int) -> str:
-            text, binds = known[place]
-            return text if binds >= least else f"({text})"
-
-        match step.op:
-            case "number":
-                written = number_text(step.value)
-            case "x" | "pi" as name:
-                written = name, 4
-            case "+" | "-" as op:
-                written = f"{at(0, 1)} {op} {at(1, 2)}", 1
-            case "*" | "/" as op:
-                written = f"{at(0, 2)}{op}{at(1, 3)}", 2
-            case "neg":
-                written = f"-{at(0, 2)}", 1
-            case "**":
-                written = f"{at(0, 4)}**{_exponent(step.value)}", 3
-            case "less":
-                a, b, then, other = (at(place, 1) for place in range(4))
-                written = f"where({a} < {b}, {then}, {other})", 4
-            case "max" if self.value(step.args[1]) == 0:
-                written = f"relu({at(0, 1)})", 4
-            case op:
-                written = f"{op}({', '.join(at(place, 1) for place in range(len(known)))})", 4
-        return written if len(written[0]) <= MOST_CHARACTERS else None
-
-
-def _exponent(value: Fraction) -> str:
-    text, binds = number_text(value)
-    return text if binds == 4 else f"({text})"
+def _value(step: Step, x: Reals, values: dict[int, Any]) -> Any:
+    match step.op:
+        case "x":
+            return x
+        case "number":
+            return np.float64(as_float(step.value))
+        case "pi":
+            return np.float64(math.pi)
+        case "**":
+            return np.power(values[step.args[0]], as_float(step.value))
+        case op:
+            return NUMPY[op](*(values[arg] for arg in step.args))
 
 
 def as_float(value: Fraction) -> float:
@@ -247,22 +154,75 @@ def as_float(value: Fraction) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def number_text(value: Fraction) -> tuple[str, int]:
-    """Return a number as a formula has it, and how tightly it binds.
+# What is simpler
 
-    It is exact where 17 digits are, or a fraction of 17 digits is; else it is the float64.
+COMMUTATIVE = ("+", "*", "min", "max")
 
-    >>> number_text(Fraction(1, 6)), number_text(Fraction(-1, 4))
-    (('(1/6)', 4), ('-0.25', 1))
-    """
-    if value < 0:
-        return f"-{number_text(-value)[0]}", 1
-    top, bottom = value.numerator, value.denominator
-    short = repr(as_float(value))
-    if Fraction(short) == value:
-        plain = Decimal(short)
-        text = str(int(plain)) if plain == int(plain) and plain < 10**DIGITS else short
-        return text, 4
-    if len(str(top)) + len(str(bottom)) <= DIGITS:
-        return f"({top}/{bottom})", 4
-    return short, 4
+NEUTRAL: dict[str, Fraction] = {"+": ZERO, "-": ZERO, "*": ONE, "/": ONE}
+"""The second operand that changes nothing."""
+
+
+def _sum(terms: Terms, args: tuple[int, ...]) -> int | None:
+    """Return exp(a) + -1 as expm1(a)."""
+    step = terms.steps[args[0]]
+    return terms.make("expm1", *step.args) if _is(terms, step, "exp", args[1], -ONE) else None
+
+
+def _difference(terms: Terms, args: tuple[int, ...]) -> int | None:
+    """Return exp(a) - 1 as expm1(a)."""
+    step = terms.steps[args[0]]
+    return terms.make("expm1", *step.args) if _is(terms, step, "exp", args[1], ONE) else None
+
+
+def _is(terms: Terms, step: Step, op: str, other: int, number: Fraction) -> bool:
+    return step.op == op and terms.value(other) == number
+
+
+def _product(terms: Terms, args: tuple[int, ...]) -> int | None:
+    """Return a * a as a power, and a * b, where one is 0 or 1 by a comparison, as a choice."""
+    if args[0] == args[1]:
+        return terms.power(args[0], Fraction(2))
+    for gate, other in (args, args[::-1]):
+        if sorted(one for one in terms.truth_values(gate) if one is not None) == [0, 1]:
+            return terms.choose(gate, other, terms.number(0))
+    return None
+
+
+def _quotient(terms: Terms, args: tuple[int, ...]) -> int | None:
+    """Return 1/(1 + exp(-a)) as sigmoid(a)."""
+    inner = _over_one(terms, args[1]) if terms.value(args[0]) == 1 else None
+    if inner is None or terms.steps[inner].op != "exp":
+        return None
+    return terms.make("sigmoid", terms.make("neg", *terms.steps[inner].args))
+
+
+def _over_one(terms: Terms, term: int) -> int | None:
+    """Return a of a + 1, or None of others."""
+    step = terms.steps[term]
+    return step.args[0] if step.op == "+" and terms.value(step.args[1]) == 1 else None
+
+
+def _logarithm(terms: Terms, args: tuple[int, ...]) -> int | None:
+    """Return log(1 + exp(a)) as softplus(a), other log(1 + a) as log1p(a)."""
+    inner = _over_one(terms, args[0])
+    if inner is None:
+        return None
+    step = terms.steps[inner]
+    return terms.make("softplus", *step.args) if step.op == "exp" else terms.make("log1p", inner)
+
+
+def _negative(terms: Terms, args: tuple[int, ...]) -> int | None:
+    """Return -(-a) as a."""
+    step = terms.steps[args[0]]
+    return step.args[0] if step.op == "neg" else None
+
+
+SIMPLER: dict[str, Callable[[Terms, tuple[int, ...]], int | None]] = {
+    "+": _sum,
+    "-": _difference,
+    "*": _product,
+    "/": _quotient,
+    "log": _logarithm,
+    "neg": _negative,
+}
+"""By operation: its arguments -> the term that is simpler, None if there is none."""

@@ -10,17 +10,17 @@ import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import numpy as np
 
-from embact.certify import certify
+from embact.certify import DIGITS, EQUAL_LSB, NOISE, ideal
 from embact.errors import EmbactError
-from embact.ir import Table, add, const, lookup, x
-from embact.kernel import Kernel
 from embact.run.child import ending, run_child
 from embact.tflite.extract import excerpts
+from embact.tflite.graph import graph_of
+from embact.tflite.meaning import CLAMPS, fused_name
 from embact.tflite.runtime import find_runtime
 from embact.tflite.today_worker import Job, Ran
 
@@ -31,8 +31,14 @@ if TYPE_CHECKING:
 
     from embact.activations import Activation
     from embact.grid import QuantSpec
+    from embact.tflite.graph import Graph
     from embact.tflite.model import Model
     from embact.tflite.site import Findings, Site
+
+Reach: TypeAlias = tuple[int, int]
+"""The least and the largest input code that can occur."""
+
+WORKER = "embact.tflite.today_worker"
 
 TIMEOUT_S = 60.0
 """For all sites of a model together."""
@@ -43,8 +49,9 @@ class StockError:
     """The exhaustive error of a site's operators, as a runtime computes them.
 
     runtime: its name and version. resolver: of runtime.RESOLVERS: reference, or default where the
-    reference lacks an operator. The others are what a Certificate states of a kernel, against the
-    same real function on the same grids.
+    reference lacks an operator. points: the input codes that can occur: all, or those that an
+    activation fused into the operator before leaves. The others are what a Certificate states of a
+    kernel, against the same real function on the same grids.
     """
 
     runtime: str
@@ -79,60 +86,84 @@ def todays_errors(
     cut = excerpts(model, findings.sites)
     contents = tuple(dict.fromkeys(one for one in cut if isinstance(one, bytes)))
     ran = dict(zip(contents, _run(contents, runtime, found, timeout_s), strict=True))
-    judged: dict[tuple[bytes, Activation, QuantSpec], StockError | NoStockError] = {}
+    graphs = {number: graph_of(model, number) for number in {s.subgraph for s in findings.sites}}
+    judged: dict[tuple[bytes, Activation, QuantSpec, Reach], StockError | NoStockError] = {}
     errors: list[StockError | NoStockError] = []
     for site, one in zip(findings.sites, cut, strict=True):
         if isinstance(one, EmbactError):
             errors.append(NoStockError(str(one)))
             continue
-        key = (one, site.activation, site.spec)
+        reach = reach_of(graphs[site.subgraph], site)
+        key = (one, site.activation, site.spec, reach)
         if key not in judged:
-            judged[key] = _judged(site, *ran[one])
+            judged[key] = _judged(site, reach, *ran[one])
         errors.append(judged[key])
     return tuple(errors)
 
 
+def reach_of(graph: Graph, site: Site) -> Reach:
+    """Return the least and the largest input code of a site that the operator before can give.
+
+    All, unless that operator has a fused activation that clamps.
+    """
+    grid = site.spec.input
+    for position in range(len(graph.ops)):
+        if site.input in graph.tensors(position)[1]:
+            ends = CLAMPS.get(fused_name(graph.tree.operators[position].builtinOptions))
+            if ends is not None:
+                low, high = (
+                    limit if end is None else grid.clamp(round(end / grid.scale) + grid.zero_point)
+                    for end, limit in zip(ends, (grid.code_min, grid.code_max), strict=True)
+                )
+                return int(low), int(high)
+    return grid.code_min, grid.code_max
+
+
 def stock_error(
-    activation: Activation, spec: QuantSpec, outputs: NDArray[np.integer], ran: Ran
+    activation: Activation, spec: QuantSpec, outputs: NDArray[Any], ran: Ran, reach: Reach
 ) -> StockError:
     """Return the error of the codes that a runtime gave for all inputs in ascending order.
 
-    They are judged by ``certify``, as the table they are. What a formula computes is known to
-    float64 only for int16: its oracle would take minutes for 65536 inputs.
+    It has the definitions of ``certify``, over the codes of reach. What a formula computes is known
+    to float64 only for int16: its oracle would take minutes for 65536 inputs.
     """
-    bits = spec.input.bits
-    if bits > 8 and not activation.tested and activation.oracle is not None:
+    if spec.input.bits > 8 and not activation.tested and activation.oracle is not None:
         activation = dataclasses.replace(activation, oracle=None)
-    table = Table("stock", tuple(outputs.astype(np.int64).tolist()))
-    kernel = Kernel(lookup(table, add(x(), const(1 << (bits - 1)))), bits, spec.output.bits)
-    proved = certify(activation, spec, kernel)
+    truth, codes = ideal(activation, spec), spec.input.codes()
+    here = (codes >= reach[0]) & (codes <= reach[1])
+    seen, steps = outputs.astype(np.int64)[here], truth.steps[here]
+    codes_off = np.abs(seen - truth.codes[here])
+    lsb_off = np.abs(seen - spec.output.zero_point - steps)
+    lsb_off[lsb_off <= NOISE * np.abs(steps)] = 0.0
     return StockError(
         runtime=ran.runtime,
         resolver=ran.resolver,
-        points=proved.points,
-        max_error_codes=proved.max_error_codes,
-        max_error_lsb=proved.max_error_lsb,
-        mean_error_lsb=proved.mean_error_lsb,
-        not_correctly_rounded=proved.not_correctly_rounded,
-        worst_input=proved.worst_input,
-        truth=proved.truth,
+        points=int(seen.size),
+        max_error_codes=int(codes_off.max()),
+        max_error_lsb=float(f"{lsb_off.max():.{DIGITS}g}"),
+        mean_error_lsb=float(f"{lsb_off.mean():.{DIGITS}g}"),
+        not_correctly_rounded=int(np.count_nonzero(codes_off)),
+        worst_input=int(codes[here][np.argmax(lsb_off >= lsb_off.max() - EQUAL_LSB)]),
+        truth=activation.truth,
     )
 
 
-def _judged(site: Site, ran: Ran, outputs: NDArray[np.integer] | None) -> StockError | NoStockError:
+def _judged(
+    site: Site, reach: Reach, ran: Ran, outputs: NDArray[Any] | None
+) -> StockError | NoStockError:
     if outputs is None:
         return NoStockError(ran.refused)
     if outputs.size != 1 << site.spec.input.bits:
         return NoStockError(f"{ran.runtime} gave {outputs.size} outputs")
     try:
-        return stock_error(site.activation, site.spec, outputs, ran)
+        return stock_error(site.activation, site.spec, outputs, ran, reach)
     except EmbactError as error:
         return NoStockError(str(error))
 
 
 def _run(
     contents: Sequence[bytes], runtime: str, version: str, timeout_s: float
-) -> list[tuple[Ran, NDArray[np.integer] | None]]:
+) -> list[tuple[Ran, NDArray[Any] | None]]:
     """Return what became of each excerpt, in as many processes as excerpts crash, and one more."""
     with tempfile.TemporaryDirectory(prefix="embact-") as name:
         folder = Path(name)
@@ -144,7 +175,7 @@ def _run(
             job = Job(runtime, str(folder), tuple(pending), str(stage))
             (folder / "job.json").write_bytes(msgspec.json.encode(job))
             stage.write_text("", "utf-8")
-            done = run_child("embact.tflite.today_worker", folder / "job.json", timeout_s)
+            done = run_child(WORKER, folder / "job.json", timeout_s)
             if done is not None and done.returncode == 0:
                 break
             how = f"{version} took over {timeout_s:g} s"
@@ -171,7 +202,7 @@ def _after(folder: Path, pending: list[int], at: str, how: str, *, late: bool) -
     return left
 
 
-def _result(base: Path) -> tuple[Ran, NDArray[np.integer] | None]:
+def _result(base: Path) -> tuple[Ran, NDArray[Any] | None]:
     ran = msgspec.json.decode(base.with_suffix(".json").read_bytes(), type=Ran)
     if ran.refused:
         return ran, None

@@ -65,13 +65,19 @@ def attempt(runtime: Runtime, content: bytes) -> tuple[Ran, NDArray[Any] | None]
     They are the reference kernels', or the default ones' where the reference resolver lacks an
     operator; the result says which. None with the reason where neither runs it.
     """
-    refused = ""
+    ran = Ran(runtime.version)
     for resolver in RESOLVERS:
-        try:
-            return Ran(runtime.version, resolver), _infer(runtime, content, resolver)
-        except EmbactError as error:
-            refused = str(error)
-    return Ran(runtime.version, refused=refused), None
+        ran, outputs = _with(runtime, content, resolver)
+        if outputs is not None:
+            return ran, outputs
+    return ran, None
+
+
+def _with(runtime: Runtime, content: bytes, resolver: str) -> tuple[Ran, NDArray[Any] | None]:
+    try:
+        return Ran(runtime.version, resolver), _infer(runtime, content, resolver)
+    except EmbactError as error:
+        return Ran(runtime.version, refused=str(error)), None
 
 
 def _infer(runtime: Runtime, content: bytes, resolver: str) -> NDArray[Any]:

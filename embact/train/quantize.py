@@ -6,6 +6,7 @@ prints much, and ends the process on some networks. This module must not know th
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import tempfile
 from collections import Counter
@@ -17,7 +18,7 @@ import msgspec
 
 from embact.errors import CheckFailed, EmbactError
 from embact.run.child import ending, run_child
-from embact.tflite.model import builtin_code, items, names_of, parse, text
+from embact.tflite.model import builtin_code, items, names_of, pack, parse, text
 from embact.train.worker import DTYPES, Job, Refusal, Result
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def quantise(asked: Asked, timeout_s: float = TIMEOUT_S) -> Quantised:
             result=str(place / "result.json"),
         )
         done = _run(job, place, timeout_s)
-        model = parse((place / "model.tflite").read_bytes(), where)
+        model = _ordered(parse((place / "model.tflite").read_bytes(), where), done.names)
     result = Quantised(model, tuple(done.inputs), done.samples, *_operators(model))
     _check_ends(model, asked.dtype)
     return result
@@ -134,6 +135,23 @@ def _run(job: Job, place: Path, timeout_s: float) -> Result:
     if isinstance(result, Refusal):
         raise EmbactError(result.what, got=result.got, allowed=result.allowed, where=result.where)
     return result
+
+
+def _ordered(model: Model, names: list[str]) -> Model:
+    """Return the model with its inputs in the order of the data; the converter has its own."""
+    graph = model.tree.subgraphs[0]
+    if len(names) == 1:
+        return model
+    signature = items(model.tree.signatureDefs)[0]
+    places = {text(one.name): one.tensorIndex for one in signature.inputs}
+    wanted = [places.get(name) for name in names]
+    if sorted(wanted, key=str) != sorted(items(graph.inputs), key=str):
+        got = ", ".join(places)
+        raise CheckFailed("inputs of the converted model", got=got, allowed=", ".join(names))
+    tree = copy.copy(model.tree)
+    tree.subgraphs = [copy.copy(graph), *model.tree.subgraphs[1:]]
+    tree.subgraphs[0].inputs = wanted
+    return parse(pack(tree), model.where)
 
 
 def _operators(model: Model) -> tuple[dict[str, int], dict[str, int]]:

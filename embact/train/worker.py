@@ -44,9 +44,13 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, tag=True):
-    """The inputs in the order of the data, and how many samples the converter saw."""
+    """How many samples the converter saw, and the inputs in the order of the data.
+
+    inputs: the network's names. names: those in the signature of the model.
+    """
 
     inputs: list[str]
+    names: list[str]
     samples: int
 
 
@@ -187,12 +191,11 @@ def convert(network: Network, job: Job) -> tuple[bytes, int]:
 
 
 def _names(inputs: tuple[Input, ...]) -> list[str]:
-    """Return names for the inputs, which the converter orders by them: the order of the data."""
+    """Return distinct names for the inputs that a signature can have."""
     safe = [re.sub(r"\W", "_", one.name, flags=re.ASCII) for one in inputs]
     if len(safe) == 1:
         return [safe[0] if safe[0].isidentifier() else "x"]
-    width = len(str(len(safe) - 1))
-    return [f"x{number:0{width}}_{name}" for number, name in enumerate(safe)]
+    return [f"x{number}_{name}" for number, name in enumerate(safe)]
 
 
 def _operator_sets(job: Job) -> list[Any]:
@@ -238,7 +241,7 @@ def main(job_file: str) -> int:
         network = network_of(Path(job.network), job.where)
         content, count = convert(network, job)
         Path(job.out).write_bytes(content)
-        result = Result([one.name for one in network.inputs], count)
+        result = Result([one.name for one in network.inputs], _names(network.inputs), count)
     except EmbactError as error:
         got = None if error.got is None else str(error.got)
         result = Refusal(error.what, got, error.allowed, error.where)

@@ -30,6 +30,7 @@ KINKS = {
     "celu": (0.0,),
     "isrlu": (0.0,),
     "squareplus": lambda b: (0.0,) * (b < 1e-3),
+    "sparse_plus": (-1.0, 1.0),
 }
 """Where a derivative is not continuous, or changes at once."""
 JUMPS = {

@@ -40,8 +40,8 @@ def test_exact_kernels_keep_the_demos_accuracy(embact):
     found = json.loads(embact("demo", "--max-error", "0", "--json").stdout)
     assert {site["certificate"]["max_error_codes"] for site in found["report"]["sites"]} == {0}
     assert found["evaluation"]["samples"] == 450
-    assert found["evaluation"]["accuracy_after"] == found["evaluation"]["accuracy_before"]
-    assert found["evaluation"]["accuracy_before"] > 0.95
+    assert found["evaluation"]["after"] == found["evaluation"]["before"]
+    assert found["evaluation"]["before"] > 0.95
     places = {tuple(site["certificate"]["checked_on"]) for site in found["report"]["sites"]}
     assert places == {("definition", "host-c")}
 
@@ -49,7 +49,7 @@ def test_exact_kernels_keep_the_demos_accuracy(embact):
 def test_coarse_kernels_change_the_demos_accuracy(embact):
     done = embact("demo", "--family", "pwl", "--max-error", "32", "--json")
     found = json.loads(done.stdout)["evaluation"]
-    assert found["accuracy_after"] < found["accuracy_before"]
+    assert found["after"] < found["before"]
     assert found["changed_decisions"] > 0
 
 
@@ -57,14 +57,14 @@ def test_where_stock_rounds_correctly_exact_kernels_change_nothing(embact):
     words = ("eval", MLP, "--data", DIGITS, "--max-error", "0", "--json")
     found = json.loads(embact(*words).stdout)
     assert found["sites"] == 2
-    assert found["accuracy_after"] == found["accuracy_before"]
+    assert found["after"] == found["before"]
     assert found["max_difference"] == 0, "reference int8 LOGISTIC and TANH round correctly"
 
 
 def test_int16_kernels_within_one_code_keep_the_decisions(embact):
     found = json.loads(embact("eval", WIDE, "--data", DIGITS, "--json").stdout)
     assert found["sites"] == 2
-    assert found["accuracy_after"] == found["accuracy_before"]
+    assert found["after"] == found["before"]
     assert found["changed_decisions"] == 0
     assert 0 < found["max_difference"] < 10, "the kernels did run"
 
@@ -90,9 +90,9 @@ def test_convert_then_eval_the_converted_model_against_stock(embact, tmp_path):
     words = ("eval", written["converted"], "--data", DIGITS, "--json")
     alone = json.loads(embact(*words).stdout)
     against = json.loads(embact(*words, "--stock", CNN).stdout)
-    assert alone["accuracy_before"] is None
-    assert against["accuracy_before"] is not None
-    assert against["accuracy_after"] == alone["accuracy_after"]
+    assert alone["before"] is None
+    assert against["before"] is not None
+    assert against["after"] == alone["after"]
     assert against["resolver"] == "reference"
     direct = json.loads(embact("eval", CNN, "--data", DIGITS, "--json").stdout)
     assert direct["max_difference"] == against["max_difference"]

@@ -81,18 +81,18 @@ def test_operators_stay_in_an_order_that_computes_inputs_first(digits, placed):
 
 
 def test_operator_codes_that_nothing_uses_are_gone_and_shared_ones_stay(build, placed):
-    tensors = [build.Tensor(name, shape=(1, 4)) for name in ("a", "gate", "b", "c")]
+    tensors = [build.Tensor(name, shape=(1, 4)) for name in ("a", "gate", "b", "c", "other")]
     nodes = [
         build.Node("LOGISTIC", (0,), (1,)),
         build.Node("MUL", (0, 1), (2,), build.options("MUL")),
-        build.Node("MUL", (2, 2), (3,), build.options("MUL")),
+        build.Node("MUL", (2, 4), (3,), build.options("MUL")),
     ]
-    model = build.model_of(tensors, nodes, [0], [3])
+    model = build.model_of(tensors, nodes, [0, 4], [3])
     tree = parse(convert(model, placed(model))).tree
     codes = [(builtin_code(code), code.customCode) for code in tree.operatorCodes]
     assert codes == [(18, None), (32, b"embact_silu_s8")]
     assert [node.opcodeIndex for node in tree.subgraphs[0].operators] == [1, 0]
-    assert len(tree.subgraphs[0].tensors) == 4
+    assert len(tree.subgraphs[0].tensors) == 5
 
 
 def test_the_parameter_of_the_activation_survives_exactly(build, placed):

@@ -49,6 +49,11 @@ def test_ties_are_quantised_away_from_zero(build):
         ({"x": np.zeros((2, 3), int), "x_scale": np.ones(3)}, "x_scale"),
         ({"x": np.zeros((2, 3)), "y": np.zeros(3, int)}, "labels y"),
         ({"x": np.zeros((2, 3)), "y": np.zeros(2)}, "labels y: got float64"),
+        ({"x": np.zeros((2, 3)), "y": np.zeros((3, 2))}, r"labels y.*floats of shape \(2, 3\)"),
+        ({"x": np.zeros((2, 3)), "y": np.zeros((2, 3), int)}, "labels y: got int"),
+        ({"x": np.zeros((2, 3)), "y": np.zeros((2, 3), bool)}, "labels y: got bool"),
+        ({"x": np.zeros((2, 3)), "y": np.full((2, 3), np.nan)}, "values of y: got nan or inf"),
+        ({"x_train": np.zeros((2, 3))}, "without the array x: got x_train"),
     ],
 )
 def test_data_that_does_not_fit_the_model_is_refused(build, tmp_path, arrays, message):
@@ -58,6 +63,25 @@ def test_data_that_does_not_fit_the_model_is_refused(build, tmp_path, arrays, me
         load_data(tmp_path / "d.npz", model)
     assert "\n" not in str(error.value)
     assert "d.npz" in str(error.value)
+
+
+def test_y_holds_labels_if_integers_and_targets_if_floats(build):
+    model = build.one_op("TANH", elements=3)
+    labelled = data_of({"x": np.zeros((2, 3)), "y": np.array([2, 0], np.uint8)}, model)
+    assert (labelled.labels.tolist(), labelled.targets) == ([2, 0], None)
+    targets = np.arange(6, dtype=np.float32).reshape(2, 3)
+    aimed = data_of({"x": np.zeros((2, 3)), "y": targets}, model)
+    assert aimed.labels is None
+    assert (aimed.targets.dtype, aimed.targets.tolist()) == (np.float64, targets.tolist())
+    one = build.one_op("TANH", elements=1)
+    flat = data_of({"x": np.zeros((4, 1)), "y": np.zeros(4)}, one)
+    assert flat.targets.shape == (4, 1), "one number for each sample is clear"
+
+
+def test_a_model_without_outputs_has_no_targets(build):
+    model = build.model_of([build.Tensor("t", shape=(1, 2))], [], [0], [])
+    with pytest.raises(EmbactError, match="without output elements cannot be evaluated"):
+        data_of({"x": np.zeros((1, 2)), "y": np.zeros(1)}, model)
 
 
 def test_files_that_are_no_npz_are_refused(build, tmp_path):

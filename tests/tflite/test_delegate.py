@@ -111,7 +111,7 @@ def test_only_the_claimed_operators_are_taken(build, runtime):
     tensors = [build.Tensor(name) for name in ("a", "b", "c", "d")]
     nodes = [build.Node("RELU", (i,), (i + 1,)) for i in range(3)]
     model = build.model_of(tensors, nodes, [0], [3])
-    sites = find_sites(model).sites
+    sites = find_sites(model, singles=True).sites
     delegate = make_delegate([claim_of(sites[i], probe_address()) for i in (0, 2)])
     interpreter = open_interpreter(runtime, model.content, delegate=delegate)
     codes = all_codes(8)
@@ -126,7 +126,7 @@ def test_operators_that_the_runtime_cannot_run_as_one_are_refused(build, runtime
     tensors = [build.Tensor(name) for name in ("a", "b", "c", "d")]
     nodes = [build.Node("RELU", (i,), (i + 1,)) for i in range(3)]
     model = build.model_of(tensors, nodes, [0], [3])
-    site = find_sites(model).sites[0]
+    site = find_sites(model, singles=True).sites[0]
     claim = claim_of(site, probe_address(), operators=(0, 2), output=3)
     with pytest.raises(EmbactError, match="split the operators"):
         open_interpreter(runtime, model.content, delegate=make_delegate([claim]))

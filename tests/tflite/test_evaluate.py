@@ -166,7 +166,7 @@ def test_a_metric_that_fell_too_far_is_a_check_that_failed(build, max_drop, fail
     if not fails:
         check_drop(worse, max_drop)
         return
-    with pytest.raises(CheckFailed, match="top1 fell too far: got 0.5 percentage points"):
+    with pytest.raises(CheckFailed, match=r"top1 fell too far: got 0\.5 percentage points"):
         check_drop(worse, max_drop)
 
 

@@ -9,7 +9,7 @@ from embact.fit.takes import TAKES
 from embact.listing import LOOPS
 from embact.tflite.model import names_of
 from embact.tflite.ops import LOWERED, NOTES, OPERATORS, Operator, in_tflm, operators_of
-from embact.tflite.sites import OTHERS, SINGLE
+from embact.tflite.single import LAYERS, SINGLE
 
 NOT_WRITTEN = {"erf"}
 """Activations that the converter refuses."""
@@ -47,7 +47,7 @@ def test_single_operators_that_are_no_sites_have_a_reason():
     single = {
         ops[0] for name in LOWERED if len(ops := operators_of(name)) == 1 and "+" not in ops[0]
     }
-    assert single <= {*SINGLE, *OTHERS}
+    assert single <= {*SINGLE, *LAYERS}
 
 
 def test_the_tflm_family_is_for_what_tflm_has_an_operator_of():

@@ -15,26 +15,35 @@ PAIRS = [(name, number) for name, some in STAND_INS.items() for number in range(
 STEEPEST = 3.5
 """No difference of two of these functions is steeper, at the default parameters."""
 STEP = 1e-4
+NEAR = np.linspace(-10.0, 10.0, round(20 / STEP) + 1)
+FAR = np.linspace(-60.0, 60.0, 12001)
 
 
-@pytest.mark.parametrize(("name", "number"), PAIRS, ids=lambda one: str(one))
+@pytest.mark.parametrize(("name", "number"), PAIRS, ids=str)
 def test_the_distance_that_is_stated_is_the_largest_one_rounded_up(name, number):
-    """Between two points of a grid the distance is at most half a step times the slope larger."""
+    """Between two points of a grid it is at most half a step times the slope larger; finer there.
+
+    Farther out it grows, or nears a limit: the end is the largest.
+    """
     one = STAND_INS[name][number]
     original = activation(name)
-    x = np.linspace(-60.0, 60.0, round(120 / STEP) + 1)
-    distance = np.abs(original(x) - one.make(original)(x))
+    chosen = one.make(original)
+    distance, farther = (np.abs(original(x) - chosen(x)) for x in (NEAR, FAR))
     assert np.abs(np.diff(distance)).max() <= STEEPEST * STEP
-    seen = float(distance.max())
-    assert seen <= one.far
-    assert one.far - 0.01 < seen + STEEPEST * STEP / 2
-    assert seen < one.far + 1e-9
+    high = NEAR[distance >= distance.max() - STEEPEST * STEP][:5000]
+    finer = high[:, None] + np.linspace(-STEP, STEP, 201)
+    seen = float(np.abs(original(finer) - chosen(finer)).max())
+    slack = STEEPEST * STEP / 200
+    assert len(high) < 5000 or farther.max() > seen
+    if farther.max() > seen:
+        seen, slack = float(farther.max()), 0.0
+        assert seen in {farther[0], farther[-1]}
+    assert one.far - 0.01 < seen + slack <= one.far or seen == one.far
     assert one.far == round(one.far, 2)
 
 
 def test_the_check_would_see_a_distance_that_is_too_small():
-    x = np.linspace(-60.0, 60.0, 12001)
-    farther = np.abs(activation("silu")(x) - activation("relu")(x)).max()
+    farther = np.abs(activation("silu")(FAR) - activation("relu")(FAR)).max()
     assert farther > STAND_INS["silu"][0].far
 
 
@@ -52,7 +61,7 @@ def test_each_is_another_activation_with_a_reason_the_nearest_first(name):
 @pytest.mark.parametrize("alpha", [0.25, 1.0, 1.5])
 def test_hard_elu_and_hard_celu_follow_the_parameter(alpha):
     """alpha (e^-1) at -1, or at -alpha, is where the lines are farthest away."""
-    x = np.linspace(-20.0, 20.0, 400_001)
+    x = NEAR
     for name in ("elu", "celu"):
         original = activation(name, alpha=alpha)
         lines = stand_ins(original)[0][0]
@@ -61,16 +70,15 @@ def test_hard_elu_and_hard_celu_follow_the_parameter(alpha):
         assert np.array_equal(lines(x[x > 0]), x[x > 0])
 
 
-@pytest.mark.parametrize("beta", [-1.0, 0.5, 2.0])
+@pytest.mark.parametrize("beta", [0.25, 0.5, 2.0])
 def test_gates_and_softplus_follow_beta(beta):
     x = np.linspace(-20.0, 20.0, 40_001)
     lines = stand_ins(activation("swish", beta=beta))[0][0]
     expected = x * np.clip(beta * x + 3, 0, 6) / 6
     assert np.allclose(lines(x), expected, rtol=1e-12, atol=1e-12)
-    if beta > 0:
-        plus = stand_ins(activation("softplus", beta=beta))[0][0]
-        gap = np.abs(activation("softplus", beta=beta)(x) - plus(x)).max()
-        assert gap <= 0.06 / beta
+    plus = stand_ins(activation("softplus", beta=beta))[0][0]
+    gap = np.abs(activation("softplus", beta=beta)(x) - plus(x)).max()
+    assert 0.05 / beta < gap <= 0.06 / beta
 
 
 def test_equal_activations_have_the_same_stand_ins_so_that_each_is_fitted_once():

@@ -36,10 +36,10 @@ def test_what_the_runtime_refuses_names_the_other_resolver(build, placed):
     assert found.resolver == "default"
 
 
-def test_an_operator_that_fails_when_it_runs_is_an_error(build, placed):
+def test_an_operator_that_fails_when_it_runs_is_an_error(build):
     model = build.one_op("HARD_SWISH", "INT16", elements=4)
     with pytest.raises(EmbactError, match=r"refuses the model.*INT16") as error:
-        evaluate(model, placed(model), random_data(model, 2))
+        evaluate(model, [], random_data(model, 2))
     assert "\n" not in str(error.value)
 
 
@@ -100,10 +100,8 @@ def test_a_crash_in_the_child_is_an_error_that_names_the_signal(
 ):
     model = build.one_op("TANH", elements=4)
     job = job_with(tmp_path, model, placed(model), compiled_body(body))
-    with pytest.raises(
-        EmbactError,
-        match=rf"made\.tflite: litert 1\.2, resolver reference, crashed running the model with kernels: got {name}",
-    ):
+    said = rf"^made\.tflite: litert 1\.2, .* crashed running the model with kernels: got {name};"
+    with pytest.raises(EmbactError, match=said):
         _run_child(job, tmp_path / "job.json", 60, "litert 1.2")
     assert getattr(signal, name)
 
@@ -187,14 +185,25 @@ def test_a_model_with_a_state_that_the_runtime_knows_does_not_crash(build):
     assert evaluate(model, [], random_data(model, 4)).samples == 4
 
 
+def outer_sum(build, size):
+    """A model whose one output has size * size elements: those of its input, each with each."""
+    shapes = [(1, size), (1, size, 1), (1, 1, size), (1, size, size)]
+    tensors = [build.Tensor(str(i), shape=shape) for i, shape in enumerate(shapes)]
+    reshape = [
+        ("ReshapeOptions", schema().ReshapeOptionsT(newShape=list(shape))) for shape in shapes[1:3]
+    ]
+    nodes = [build.Node("RESHAPE", (0,), (i + 1,), one) for i, one in enumerate(reshape)]
+    nodes.append(build.Node("ADD", (1, 2), (3,), build.options("ADD")))
+    return build.model_of(tensors, nodes, [0], [3])
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only there is memory limited")
-def test_a_model_that_wants_more_memory_than_allowed_is_an_error(build, placed):
-    big = build.one_op("TANH", elements=1 << 29)
-    data = random_data(build.one_op("TANH", elements=4), 1)
-    wide = dataclasses.replace(data, inputs=(np.zeros((1, 1 << 29), np.int8),))
-    runner = Runner(memory_bytes=(1 << 30) - 8 * (1 << 29) + (1 << 28))
-    with pytest.raises(EmbactError, match=r"made\.tflite"):
-        run_model(big, wide, (), runner=runner)
+def test_a_model_that_wants_more_memory_than_allowed_is_an_error(build):
+    runner = Runner(memory_bytes=1 << 30)
+    small, large = (outer_sum(build, size) for size in (64, 1 << 15))
+    assert run_model(small, random_data(small, 1), (), runner=runner).arrays[0].size == 64 * 64
+    with pytest.raises(EmbactError, match=r"^made\.tflite: .*(crashed|refuses|memory)"):
+        run_model(large, random_data(large, 1), (), runner=runner)
 
 
 def test_resolvers_have_their_runtimes():

@@ -40,7 +40,7 @@ def placements(build, model):
 
     An entry too many, and 1 for the code -128, keep loops from computing them without this table.
     """
-    sites = find_sites(model).sites
+    sites = find_sites(model, singles=True).sites
     codes = ideal(sites[0].activation, sites[0].spec).codes.copy()
     codes[0] = 1
 

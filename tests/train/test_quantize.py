@@ -123,9 +123,9 @@ def test_the_inputs_of_the_model_are_in_the_order_of_the_data(place):
     done = quantise(Asked(place / "two.keras", place / "two.npz", samples=30))
     assert done.inputs == ("z-last", "a")
     assert done.samples == 30
-    small, large = input_ports(done.model)
-    assert (small.shape, large.shape) == ((1, 4), (1, 2, 2))
-    assert small.scale < 0.01 < 0.5 < large.scale
+    first, second = input_ports(done.model)
+    assert (first.shape, second.shape) == ((1, 4), (1, 2, 2))
+    assert ("z_last" in first.name, "_a" in second.name) == (True, True)
 
 
 def test_what_stays_in_float_is_listed(place):
@@ -161,7 +161,7 @@ def test_what_cannot_be_done_is_said_in_one_line(place, name, data, dtype, messa
 
 
 def test_a_converter_that_takes_too_long_is_ended(place):
-    with pytest.raises(EmbactError, match="took too long: got 0.01 s"):
+    with pytest.raises(EmbactError, match=r"took too long: got 0\.01 s"):
         quantise(Asked(place / "gelu.keras", place / "x.npz"), 0.01)
 
 

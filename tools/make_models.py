@@ -404,6 +404,17 @@ E. Alpaydin and C. Kaynak, UCI Machine Learning Repository, 1998, https://doi.or
 licensed CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/). Changes made here: split in two,
 and stored as uint8. All images come from that test set, so writers of training and test images
 may be the same: read the accuracies as a check of the quantisation, not as a benchmark.
+
+## Costs of TFLM
+
+`tflm_costs.json` is not written by that program. It has the instructions that the kernels of TFLite
+Micro execute for an element, by operator, type and core, for `embact sites` and the report of
+`embact convert`. Each kernel was compiled from the commits that the file names, prepared, and
+invoked on 1024 and on 2048 elements with all input codes equally often; the difference was counted
+on an emulator. Cores with a floating point unit were counted with it. Inputs have the scale 0.047
+(int8) or 0.00018 (int16), both +-6: at other scales some kernels take other branches. Of ADD, MUL,
+MINIMUM, MAXIMUM and SOFTMAX there are CMSIS-NN's kernels, too, which count where they are. null is
+what was not counted, and `refused` what TFLM did not run.
 """
 
 

@@ -14,24 +14,25 @@ if TYPE_CHECKING:
     from embact.tflite.conversion import Prepared
     from embact.tflite.folder import Conversion
     from embact.tflite.placement import LayerPlacement, Placed, Placement
+    from embact.tflite.site_report import Report
 
 
-def show_placements(placements: Sequence[Placed], core: str | None = None) -> None:
+def show_placements(placements: Sequence[Placed], report: Report | None = None) -> None:
     """Print a table of sites, their kernels and errors, and one of layers.
 
-    core: whose instructions for each element are printed too.
+    report: of the conversion of these placements; then costs for each element are printed too.
     """
     from embact.tflite.placement import LayerPlacement, Placement
 
     kernels = [one for one in placements if isinstance(one, Placement)]
     if kernels:
-        costs = () if core is None else (f"instructions ({core})",)
+        costs, numbers = _costs(report, len(kernels))
         show.table(
             (
                 *("site", "activation", "quantisation", "family"),
                 *("max_error_codes", "max_error_lsb", "table bytes", *costs),
             ),
-            [_kernel_row(one, core) for one in kernels],
+            [(*_kernel_row(one), *more) for one, more in zip(kernels, numbers, strict=True)],
         )
     layers = [one for one in placements if isinstance(one, LayerPlacement)]
     if layers:
@@ -41,8 +42,24 @@ def show_placements(placements: Sequence[Placed], core: str | None = None) -> No
         )
 
 
-def _kernel_row(one: Placement, core: str | None) -> tuple[object, ...]:
-    from embact.cost import instructions
+def _costs(report: Report | None, sites: int) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Return the headings and cells of what sites cost for each element: ours, and today's."""
+    if report is None:
+        return (), [()] * sites
+    core = report.decisions.core
+    headings = (f"instructions ({core})", "today")
+    return headings, [
+        (
+            "-" if one.instructions is None else f"{one.instructions:.2f}",
+            "unknown"
+            if one.today is None or one.today.per_element is None
+            else f"{one.today.per_element:.2f}",
+        )
+        for one in report.sites
+    ]
+
+
+def _kernel_row(one: Placement) -> tuple[object, ...]:
     from embact.tflite.replace import described
 
     return (
@@ -53,7 +70,6 @@ def _kernel_row(one: Placement, core: str | None) -> tuple[object, ...]:
         one.fit.certificate.max_error_codes,
         one.fit.certificate.max_error_lsb,
         one.fit.kernel.table_bytes,
-        *(() if core is None else (instructions(one.fit.kernel, core),)),
     )
 
 
@@ -78,12 +94,13 @@ def show_nothing(model: Path, prepared: Prepared, *, json: bool) -> None:
         show.say(f"{model}: nothing to do: {prepared.reason}")
 
 
-def show_plan(prepared: Prepared) -> None:
+def show_plan(prepared: Prepared, report: Report) -> None:
     """Print what is decided: kernels, what is left alone, warnings, replacements, the metric."""
     decisions = prepared.decisions
-    show_placements(prepared.placements, None if decisions.form == "builtin" else decisions.core)
-    for skip in decisions.skipped:
-        show.say(f"left alone: operator {skip.operator}, {skip.op}: {skip.reason}")
+    show_placements(prepared.placements, report)
+    for op, reason in dict.fromkeys((one.op, one.reason) for one in decisions.skipped):
+        places = [str(s.operator) for s in decisions.skipped if (s.op, s.reason) == (op, reason)]
+        show.say(f"left alone: operator {', '.join(places)}, {op}: {reason}")
     for warning in decisions.warnings:
         show.say(f"note: {warning}")
     for row in decisions.replaced:

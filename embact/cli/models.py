@@ -139,7 +139,7 @@ def convert(
         return
     written = write_conversion(out, source, prepared.placements, prepared.decisions)
     if not json:
-        show_plan(prepared)
+        show_plan(prepared, written.report)
     show_written(written, model, json=json)
 
 

@@ -212,7 +212,10 @@ def _show_totals(total: Totals, core: str) -> None:
             f"{total.today:,.0f} today, about {total.embact:,.0f} with embact."
         )
     else:
-        show.wrapped(f"Instructions for an inference on {core} today: not known.")
+        show.wrapped(
+            f"Instructions for an inference on {core}: not known today, "
+            f"about {total.bound:,.0f} with embact."
+        )
     if total.float_unit:
         show.wrapped(f"Float operators were counted with {total.float_unit}.")
 

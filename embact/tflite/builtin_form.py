@@ -56,11 +56,13 @@ def warnings_of(placements: Iterable[Placement]) -> tuple[str, ...]:
     said = []
     if wide:
         said.append(
-            f"{len(wide)} tables of 65,536 entries for int16 inputs: "
-            f"{bytes_of_tables(wide):,} bytes of the model"
+            f"int16 inputs need tables of 65,536 entries: {bytes_of_tables(wide):,} bytes of the "
+            f"model for {len(wide)} of its activations"
         )
     if words:
-        said.append(f"TFLM's GATHER refuses int16 data: {len(words)} sites do not run there")
+        said.append(
+            f"TFLM's GATHER refuses int16 data: {len(words)} of the activations do not run there"
+        )
     return tuple(said)
 
 

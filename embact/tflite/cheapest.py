@@ -22,7 +22,7 @@ Price: TypeAlias = tuple[float, ...]
 """What matters most comes first; the smaller one is cheaper."""
 
 FEW_PLACES = 12
-MOST_SETS = 100_000
+MOST_SETS = 20_000
 """Up to so many places with moves, and sets of them, every set is considered."""
 
 MOST_RUNS = 50
@@ -94,8 +94,9 @@ def cheapest(task: Task) -> Answer:
 
     No move and each move alone are measured first, the greatest gains before the others. Then, if
     there are few places, sets whose sum of losses is within the budget, cheapest first, until one
-    is measured within; then cheaper ones, whose sum is over it, in the order of that sum. With many
-    places a set grows by one move a time, in the order of gain for loss, and keeps what it can.
+    is measured within; then cheaper ones, whose sum is over it, in the order of that sum. Where
+    there are more sets than runs, half of the runs at most go to a set that grows by one move a
+    time first, in the order of gain for loss, and keeps what it can; with many places, all of them.
     Deterministic.
     """
     measured = _Measured(task)
@@ -126,10 +127,14 @@ def cheapest(task: Task) -> Answer:
     others = sorted(
         (one for one in ordered if one[2] > task.budget + EQUAL), key=lambda one: one[2]
     )
-    for price, _, _, picks in (*hopeful, *others):
-        if price < task.price(measured.best()) and len(measured.losses) < most:
-            measured.loss(picks)
+    if len(ordered) > task.most_runs:  # not all can be measured: first one that is good
+        _grow(task, measured, alone, len(measured.losses) + task.most_runs // 2)
     best = measured.best()
+    for price, _, _, picks in (*hopeful, *others):
+        known = picks in measured.losses
+        if not known and price < task.price(best) and len(measured.losses) < most:
+            measured.loss(picks)
+            best = measured.best()
     cheaper = [one[3] for one in ordered if one[0] < task.price(best)]
     return Answer(best, measured.losses, sum(picks not in measured.losses for picks in cheaper))
 

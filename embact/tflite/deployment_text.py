@@ -14,6 +14,7 @@ from embact.tflite.safe_text import identifier, plain
 from embact.tflite.tflm import (
     by_builtin,
     missing_in_tflm,
+    namespace_of,
     operator_count,
     unknown_customs,
     used_routines,
@@ -86,14 +87,16 @@ Written by embact $version, form $form. `report.json` says what was decided, and
    if (interpreter.AllocateTensors() != kTfLiteOk) {
      return 2;
    }
-   // Write the input to interpreter.input(0)->data.int8, then:
+   // Write the input to interpreter.input(0)->data.int8 (of 16 bits: data.i16), then:
    if (interpreter.Invoke() != kTfLiteOk) {
      return 3;
    }
-   // Read the output from interpreter.output(0)->data.int8.
+   // Read the output from interpreter.output(0)->data.int8 likewise.
    ```
 
    Once it runs, make the arena as small as `interpreter.arena_used_bytes()` says.
+
+Several models fit into one program: all of this is in the namespace `embact::$space`.
 $notes""")
 
 
@@ -141,6 +144,7 @@ def readme(asked: Deployment) -> str:
         register=_register(asked),
         call=call,
         array=array_name(asked.stem),
+        space=namespace_of(asked.stem),
         notes="".join(f"\n{note}\n" for note in _notes(asked)),
     )
 

@@ -177,7 +177,7 @@ def _report(
     files: tuple[str, ...],
 ) -> Report:
     builtin = decisions.form == "builtin"
-    rows = [report_of(one, None if builtin else decisions.core) for one in placements]
+    rows = [report_of(model, one, decisions) for one in placements]
     return Report(
         schema=REPORT_SCHEMA,
         embact=__version__,

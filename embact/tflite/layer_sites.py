@@ -130,7 +130,7 @@ def prelu_of(model: Model, graph: Graph, ins: list[int], spec: QuantSpec) -> Pre
 
 
 def _said(grid: Grid) -> str:
-    return f"{grid.dtype} ({np.float32(grid.scale)}, {grid.zero_point})"
+    return f"{grid.dtype} ({np.float32(grid.scale)!s}, {grid.zero_point})"
 
 
 def glu_sites(model: Model, flow: Flow, recogniser: Recogniser) -> list[LayerSite]:

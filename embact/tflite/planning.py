@@ -12,6 +12,7 @@ from embact.errors import EmbactError, unknown_name
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import AUTO, fit
 from embact.fit.tflm import tflm
+from embact.nn.softmax import Softmax
 from embact.tflite.builtin_form import table_fit
 from embact.tflite.convert import FORMS
 from embact.tflite.layers import unit_of
@@ -170,6 +171,8 @@ def _obstacle(site: Site, wanted: Wanted) -> str:
 
 def _layer_obstacle(layer: LayerSite, wanted: Wanted) -> str:
     """Return why a layer stays as it is in this form, or ""."""
+    if wanted.like and isinstance(layer.layer, Softmax) and layer.spec.input.bits == 16:
+        return "two entries of its int16 table are not the same in TFLM and in TFLite"
     if wanted.form == "builtin":
         return "no function of one code, so no table: it stays as it is in the form builtin"
     if wanted.form == "override" and (len(layer.operators) != 1 or layer.ops[0] not in OVERRIDES):

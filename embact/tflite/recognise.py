@@ -120,14 +120,20 @@ def _hard_tanh(values: Values) -> Iterator[tuple[float, ...]]:
         yield values.settled(values.at(-FAR)), values.settled(values.at(FAR))
 
 
-def _at_constants(values: Values) -> Iterator[tuple[float, ...]]:
-    for constant in dict.fromkeys(abs(one) for one in values.constants):
-        yield (constant,)
+def _at_constants(below: float) -> Guess:
+    """Return the guess of a threshold, if the function is x at FAR and ``below`` at -FAR."""
+
+    def guess(values: Values) -> Iterator[tuple[float, ...]]:
+        if values.at(FAR) == FAR and values.at(-FAR) == below:
+            for constant in dict.fromkeys(abs(one) for one in values.constants):
+                yield (constant,)
+
+    return guess
 
 
 def _threshold(values: Values) -> Iterator[tuple[float, ...]]:
     below = values.at(-FAR)
-    if values.flat(-FAR):
+    if values.at(FAR) == FAR and values.flat(-FAR):
         for constant in dict.fromkeys((*values.constants, 0.0)):
             yield constant, values.settled(below) if below else 0.0
 
@@ -151,11 +157,11 @@ GUESSES: dict[str, tuple[frozenset[str], Guess]] = {
     "clipped_relu": (CORNERS, _clipped),
     "hard_tanh": (CORNERS, _hard_tanh),
     "leaky_relu": (CORNERS, _one(lambda f: -f.at(-FAR) / FAR)),
-    "thresholded_relu": (CORNERS, _at_constants),
+    "thresholded_relu": (CORNERS, _at_constants(0.0)),
     "threshold": (CORNERS, _threshold),
     "sparse_relu": (CORNERS, _one(lambda f: FAR - f.at(FAR))),
     "soft_shrink": (CORNERS, _one(lambda f: FAR - f.at(FAR))),
-    "hard_shrink": (CORNERS, _at_constants),
+    "hard_shrink": (CORNERS, _at_constants(-FAR)),
     "elu": (SMOOTH, _one(lambda f: -f.at(-FAR))),
     "sparse_plus": (ROOTS, _none),
     "celu": (SMOOTH, _one(lambda f: -f.at(-FAR))),

@@ -61,7 +61,8 @@ class Replaced:
     own_error_codes: of the new kernel against the new activation.
     clipped, original_clipped: input codes whose real result lies beyond the output's codes, by half
     a code or more: the grids are the original's. instructions, original_instructions: for an
-    element on the core. table_bytes, original_table_bytes: of the kernels.
+    element on the core. table_bytes, original_table_bytes: of the kernels. note: what a user should
+    know of all this, in one line.
     """
 
     operators: tuple[int, ...]
@@ -80,6 +81,7 @@ class Replaced:
     original_instructions: float
     table_bytes: int
     original_table_bytes: int
+    note: str
 
 
 def parse_replacements(text: str) -> dict[str, Activation] | Literal["auto"]:
@@ -228,6 +230,9 @@ def replaced_row(site: Site, why: str, before: Fit, after: Fit, core: str) -> Re
         if one.spec != site.spec:
             raise EmbactError("a fit for another quantisation", got=one.spec, where=site.tensor)
     against = certify(before.activation, site.spec, after.kernel)
+    spent = tuple(cost(one.kernel, core).instructions for one in (before, after))
+    size = tuple(one.kernel.table_bytes for one in (before, after))
+    lost = tuple(clipped(one.activation, site.spec) for one in (before, after))
     return Replaced(
         operators=site.operators,
         tensor=site.tensor,
@@ -239,13 +244,26 @@ def replaced_row(site: Site, why: str, before: Fit, after: Fit, core: str) -> Re
         max_error_codes=against.max_error_codes,
         mean_error_lsb=against.mean_error_lsb,
         own_error_codes=after.certificate.max_error_codes,
-        clipped=clipped(after.activation, site.spec),
-        original_clipped=clipped(before.activation, site.spec),
-        instructions=cost(after.kernel, core).instructions,
-        original_instructions=cost(before.kernel, core).instructions,
-        table_bytes=after.kernel.table_bytes,
-        original_table_bytes=before.kernel.table_bytes,
+        clipped=lost[1],
+        original_clipped=lost[0],
+        instructions=spent[1],
+        original_instructions=spent[0],
+        table_bytes=size[1],
+        original_table_bytes=size[0],
+        note=_note((spent, size, lost), core),
     )
+
+
+def _note(pairs: tuple[tuple[float, ...], ...], core: str) -> str:
+    """Return in one line what is saved and what saturates; pairs: numbers before and after."""
+    spent, size, lost = pairs
+    per = f"{spent[0]:g} -> {spent[1]:g} instructions for an element on {core}, "
+    per += f"{size[0]} -> {size[1]} table bytes"
+    no_gain = spent[1] >= spent[0] and size[1] >= size[0]
+    words = f"no gain: {per}" if no_gain else per
+    if lost[1] > lost[0]:
+        words += f"; {lost[1]} input codes saturate, {lost[0]} did"
+    return words
 
 
 def clipped(one: Activation, spec: QuantSpec) -> int:

@@ -22,7 +22,7 @@ from embact.tflite.replace import replaced_row, replaced_site, said
 from embact.tflite.replacement_moves import Fits, Move, NoMove, Weighed, moves_at, total, weigh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from embact.fit.problem import Problem
     from embact.fit.record import Fit
@@ -98,6 +98,7 @@ def search_replacements(  # noqa: PLR0913 - all but the first three have names
     core: str = DEFAULT_CORE,
     family: str = AUTO,
     beside: tuple[Placed, ...] = (),
+    known: Mapping[Problem, Fit] | None = None,
     runner: Runner | None = None,
     say: Callable[[str], None] = lambda _: None,
     most_runs: int = MOST_RUNS,
@@ -105,10 +106,10 @@ def search_replacements(  # noqa: PLR0913 - all but the first three have names
     """Return the cheapest kernels whose drop on the data is at most ``max_drop``, with the trace.
 
     metric: a name of METRICS; drops are in its unit, and from the stock model's score. problem_of:
-    what is asked of a site's kernel; what is cheapest is the fewest instructions on the core and
-    then table bytes, or the other way round with its objective "bytes". beside: placements that are
-    run too and stay as they are. say: is told what is being done. most_runs: runs of sets, besides
-    those of each replacement alone.
+    what is asked of a site's kernel; the cheapest has the fewest instructions on the core and then
+    table bytes, or the other way round with the objective "bytes". beside: placements that are run
+    too and stay as they are. known: fits that are there already, by their problems. say: is told
+    what is being done. most_runs: runs of sets, besides those of each replacement alone.
     Raises EmbactError for a metric that the data cannot tell, a budget that is no number >= 0, a
     runtime that fails, and if kernels without any replacement are over the budget.
     """
@@ -116,7 +117,7 @@ def search_replacements(  # noqa: PLR0913 - all but the first three have names
         raise EmbactError("largest drop", got=max_drop, allowed="a number >= 0")
     check_metric(metric, model, data, has_stock=True)
     sites = findings.sites
-    fits = Fits(problem_of, core, family)
+    fits = Fits(problem_of, core, family, dict(known or {}))
     say("running the stock model")
     stock = run_model(model, data, (), runner=runner)
     found = [moves_at(number, site, fits, say) for number, site in enumerate(sites)]
@@ -297,4 +298,8 @@ def _summary(trial: _Trial, answer: Answer, none: tuple[NoMove, ...]) -> str:
             sure = "every cheaper set was run and is over the budget"
         case count:
             sure = f"{count} cheaper sets were not run, being the least likely"
-    return f"{words}; {sure}; {len(answer.losses)} runs"
+    samples = trial.data.samples
+    runs = f"{len(answer.losses)} runs on {samples} samples"
+    if METRICS[trial.metric].higher_is_better:
+        runs += f", of which one is {100 / samples:.2g} percentage points"
+    return f"{words}; {sure}; {runs}"

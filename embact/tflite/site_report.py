@@ -15,8 +15,10 @@ from embact.grid import QuantSpec  # noqa: TC001 - likewise
 from embact.tflite.layer_record import layer_digest
 from embact.tflite.layers import about, table_bytes
 from embact.tflite.placement import LayerPlacement, Placement, rows_of
+from embact.tflite.stock_cost import StockCost, stock_cost
 
 if TYPE_CHECKING:
+    from embact.tflite.model import Model
     from embact.tflite.placement import Placed
 
 REPORT_SCHEMA = 2
@@ -39,7 +41,8 @@ class SiteReport:
 
     quantisation: the input and the output grid. about: how it was found. expression: the formula,
     where the activation is no catalogue entry. instructions: of the kernel, for each element on the
-    report's core; None in the builtin form, where the runtime's own operators compute it.
+    report's core; None in the builtin form, where the runtime's own operators compute it. today:
+    what TFLM's own kernels take for the site on this core, operator by operator.
     """
 
     operators: tuple[int, ...]
@@ -58,12 +61,17 @@ class SiteReport:
     family: str
     table_bytes: int
     instructions: float | None
+    today: StockCost | None
     certificate: Certificate
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer. layer: softmax, log_softmax, prelu or glu. statement: what is proved or tested."""
+    """One layer.
+
+    layer: softmax, log_softmax, prelu or glu. statement: what is proved or tested of it. today: as
+    for a site.
+    """
 
     operators: tuple[int, ...]
     ops: tuple[str, ...]
@@ -78,6 +86,7 @@ class LayerReport:
     function: str
     digest: str
     table_bytes: int
+    today: StockCost | None
     statement: str
 
 
@@ -101,8 +110,7 @@ class Decisions:
 
     form: see ``convert.FORMS``. core: whose instructions decide. target: the only core that the C
     is for, or "". options: what the user asked for, by name. skipped: what was left alone.
-    warnings: what a user has to know. today: by the operators of a site, what they cost now, as
-    data. replaced, trace: of deliberate replacement, as data.
+    warnings: what a user has to know. replaced, trace: of deliberate replacement, as data.
     """
 
     form: str = "custom"
@@ -112,7 +120,6 @@ class Decisions:
     skipped: tuple[SkippedReport, ...] = ()
     warnings: tuple[str, ...] = ()
     metric: MetricReport | None = None
-    today: tuple[dict[str, Any], ...] = ()
     replaced: tuple[dict[str, Any], ...] = ()
     trace: tuple[dict[str, Any], ...] = ()
 
@@ -138,14 +145,16 @@ class Report:
     files: tuple[str, ...]
 
 
-def report_of(one: Placed, core: str | None = None) -> SiteReport | LayerReport:
-    """Return what is known about a placement, ready to be written as JSON or as a row."""
-    return site_report(one, core) if isinstance(one, Placement) else layer_report(one)
+def report_of(model: Model, one: Placed, decisions: Decisions) -> SiteReport | LayerReport:
+    """Return what is known about a placement in a model, ready to be written as JSON."""
+    if isinstance(one, Placement):
+        return site_report(model, one, decisions)
+    return layer_report(model, one, decisions)
 
 
-def site_report(placement: Placement, core: str | None = None) -> SiteReport:
-    """Return what is known about an element-wise placement. core: None: nothing about costs."""
-    site, fit = placement.site, placement.fit
+def site_report(model: Model, placement: Placement, decisions: Decisions) -> SiteReport:
+    """Return what is known about an element-wise placement."""
+    site, fit, core = placement.site, placement.fit, decisions.core
     return SiteReport(
         operators=site.operators,
         ops=site.ops,
@@ -162,12 +171,13 @@ def site_report(placement: Placement, core: str | None = None) -> SiteReport:
         digest=fit.kernel.digest,
         family=fit.family,
         table_bytes=fit.kernel.table_bytes,
-        instructions=None if core is None else instructions(fit.kernel, core),
+        instructions=None if decisions.form == "builtin" else instructions(fit.kernel, core),
+        today=stock_cost(model, site, core),
         certificate=fit.certificate,
     )
 
 
-def layer_report(placement: LayerPlacement) -> LayerReport:
+def layer_report(model: Model, placement: LayerPlacement, decisions: Decisions) -> LayerReport:
     """Return what is known about a layer."""
     site, unit = placement.site, placement.unit
     kind, digest = layer_digest(placement)
@@ -185,5 +195,6 @@ def layer_report(placement: LayerPlacement) -> LayerReport:
         function=placement.function,
         digest=digest,
         table_bytes=table_bytes(unit),
+        today=stock_cost(model, site, decisions.core),
         statement=about(unit),
     )

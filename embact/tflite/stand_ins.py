@@ -44,9 +44,9 @@ def _formula(name: str, text: str) -> Callable[[Activation], Activation]:
     return made
 
 
-LINES = "three lines instead of an exponential, which needs no table"
+LINES = "three lines instead of a curve"
 GATE = "the gate drawn with three lines"
-NONE = "no curve at all"
+NONE = "two lines instead of a curve"
 
 
 def _gelu(gate: float, none: float, silu: float, swish: float) -> tuple[StandIn, ...]:
@@ -54,7 +54,7 @@ def _gelu(gate: float, none: float, silu: float, swish: float) -> tuple[StandIn,
     return (
         StandIn(_formula("hard_gelu", "x*clip(1.702*x + 3, 0, 6)/6"), gate, GATE),
         StandIn(_entry("relu"), none, f"{NONE}, and nearer to GELU than SiLU is"),
-        StandIn(_entry("silu"), silu, "a wider bend, which takes a smaller table"),
+        StandIn(_entry("silu"), silu, "a wider bend, which coarser pieces follow"),
         StandIn(_entry("hard_swish"), swish, f"{GATE}, and a wider bend"),
     )
 
@@ -65,7 +65,7 @@ STAND_INS: dict[str, tuple[StandIn, ...]] = {
         StandIn(_entry("hard_sigmoid_02"), 0.08, f"{LINES}; nearer to the slope at 0"),
     ),
     "tanh": (
-        StandIn(_entry("sqnl"), 0.05, "two parabolas, a product instead of a table (Wuraola 2018)"),
+        StandIn(_entry("sqnl"), 0.05, "two parabolas, so products can do (Wuraola 2018)"),
         StandIn(_entry("hard_tanh"), 0.24, LINES),
     ),
     "erf": (StandIn(_entry("hard_tanh"), 0.16, LINES),),
@@ -82,8 +82,8 @@ STAND_INS: dict[str, tuple[StandIn, ...]] = {
     "gelu_tanh": _gelu(0.07, 0.18, 0.20, 0.30),
     "gelu_sigmoid": _gelu(0.09, 0.17, 0.18, 0.28),
     "mish": (
-        StandIn(_entry("silu"), 0.19, "one exponential instead of three functions in a row"),
-        StandIn(_entry("hard_swish"), 0.29, f"a product of lines: {GATE}"),
+        StandIn(_entry("silu"), 0.19, "a gate, whose symmetry halves tables"),
+        StandIn(_entry("hard_swish"), 0.29, GATE),
         StandIn(_entry("relu"), 0.31, NONE),
     ),
     "elu": (
@@ -120,7 +120,7 @@ STAND_INS: dict[str, tuple[StandIn, ...]] = {
     ),
     "squareplus": (StandIn(_entry("relu"), 1.0, NONE),),
     "log_sigmoid": (StandIn(_formula("min_0", "min(x, 0)"), 0.70, NONE),),
-    "leaky_relu": (StandIn(_entry("relu"), 12.0, "one line less, where the slope was small"),),
+    "leaky_relu": (StandIn(_entry("relu"), 12.0, "nothing to multiply below 0"),),
     "relu6": (StandIn(_entry("relu"), 54.0, "where the output's codes end at 6 anyway"),),
 }
 """By the original's name, from the nearest. What is missing is exact in lines already, or has no

@@ -151,11 +151,20 @@ class TflmVerdict:
     why: str = ""
 
 
-def stock_cost(model: Model, site: Site | LayerSite, core: str = DEFAULT_CORE) -> StockCost:
-    """Return what TFLM's kernels take for a site. Raises EmbactError for an unknown core."""
+def stock_cost(
+    model: Model,
+    site: Site | LayerSite,
+    core: str = DEFAULT_CORE,
+    *,
+    graph: Graph | None = None,
+) -> StockCost:
+    """Return what TFLM's kernels take for a site. graph: of its subgraph, if it is at hand.
+
+    Raises EmbactError for an unknown core.
+    """
     if core not in CORES:
         raise unknown_name("core", core, CORES)
-    graph = graph_of(model, site.subgraph)
+    graph = graph_of(model, site.subgraph) if graph is None else graph
     operators = tuple(_operator_cost(graph, position, core) for position in site.operators)
     return StockCost(core, site.elements, operators)
 
@@ -268,20 +277,23 @@ def _bench() -> dict[tuple[str, str], float | None]:
     return {(row["row"], row["core"]): row["instructions"] for row in rows}
 
 
-def tflm_verdict(model: Model, site: Site | LayerSite) -> TflmVerdict:
+def tflm_verdict(
+    model: Model, site: Site | LayerSite, *, graph: Graph | None = None
+) -> TflmVerdict:
     """Return whether TFLM can run a site's operators, on the types that they have in the model.
 
     Its RELU6 clamps codes and does not rescale them, as TFLite's does, so that its results are
     wrong where the scales differ.
     """
-    graph = graph_of(model, site.subgraph)
-    if refused := next(filter(None, (_refusal(graph, i) for i in site.operators)), ""):
-        return TflmVerdict("no", refused)
+    graph = graph_of(model, site.subgraph) if graph is None else graph
+    refused = dict.fromkeys(_refusal(graph, i) for i in site.operators)
+    if any(refused):
+        return TflmVerdict("no", "; ".join(filter(None, refused)))
     if any(graph.ops[i] == "RELU6" and _rescales(graph, i) for i in site.operators):
         return TflmVerdict("wrong", "RELU6 clamps and does not rescale; its scales differ")
-    floats = [graph.ops[i] for i in site.operators if types_of(graph, i) == "float32"]
+    floats = {graph.ops[i]: None for i in site.operators if "float32" in types_of(graph, i)}
     if floats:
-        return TflmVerdict("in float", ", ".join(dict.fromkeys(floats)))
+        return TflmVerdict("in float", ", ".join(floats))
     return TflmVerdict("yes")
 
 

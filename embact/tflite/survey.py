@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from embact.cores import DEFAULT_CORE
 from embact.nn.prelu_layer import PreluLayer
 from embact.nn.softmax import Softmax
+from embact.tflite.graph import graph_of
 from embact.tflite.site import LayerSite
 from embact.tflite.stock_cost import (
     OwnCost,
@@ -51,13 +52,15 @@ class Surveyed:
 class Totals:
     """Instructions for an inference, over the sites where both costs are known: counted of sites.
 
-    float_unit: what today's float operators were counted with, "" if there are none.
+    bound: embact's, over all sites where it is known. float_unit: what today's float operators were
+    counted with, "" if there are none.
     """
 
     sites: int
     counted: int
     today: float
     embact: float
+    bound: float
     float_unit: str
 
 
@@ -74,13 +77,14 @@ def survey(
         found = todays_errors(model, findings)
         errors = {id(site): error for site, error in zip(findings.sites, found, strict=True)}
     both: list[Site | LayerSite] = [*findings.sites, *findings.layers]
+    graphs = {number: graph_of(model, number) for number in {site.subgraph for site in both}}
     layered = NoStockError(NO_EXHAUSTIVE) if accuracy else None
     return tuple(
         Surveyed(
             site,
-            stock_cost(model, site, core),
+            stock_cost(model, site, core, graph=graphs[site.subgraph]),
             own_cost(site, core),
-            tflm_verdict(model, site),
+            tflm_verdict(model, site, graph=graphs[site.subgraph]),
             layered if isinstance(site, LayerSite) else errors.get(id(site)),
         )
         for site in sorted(both, key=lambda one: one.operators[-1])
@@ -89,16 +93,17 @@ def survey(
 
 def totals(found: Sequence[Surveyed]) -> Totals:
     """Return the sums over the sites of which both costs are known."""
-    today = ours = 0.0
+    today = ours = bound = 0.0
     counted = 0
     for one in found:
+        bound += (one.ours.instructions or 0.0) * one.site.elements
         if one.now.per_inference is not None and one.ours.instructions is not None:
             today += one.now.per_inference
             ours += one.ours.instructions * one.site.elements
             counted += 1
     floats = any("float32" in part.about for one in found for part in one.now.operators)
     core = found[0].now.core if found else DEFAULT_CORE
-    return Totals(len(found), counted, today, ours, _unit(core) if floats else "")
+    return Totals(len(found), counted, today, ours, bound, _unit(core) if floats else "")
 
 
 def _unit(core: str) -> str:

@@ -140,12 +140,17 @@ def stock_error(
         resolver=ran.resolver,
         points=int(seen.size),
         max_error_codes=int(codes_off.max()),
-        max_error_lsb=float(f"{lsb_off.max():.{DIGITS}g}"),
-        mean_error_lsb=float(f"{lsb_off.mean():.{DIGITS}g}"),
+        max_error_lsb=_digits(float(lsb_off.max())),
+        mean_error_lsb=_digits(float(lsb_off.mean())),
         not_correctly_rounded=int(np.count_nonzero(codes_off)),
         worst_input=int(codes[here][np.argmax(lsb_off >= lsb_off.max() - EQUAL_LSB)]),
         truth=activation.truth,
     )
+
+
+def _digits(error: float) -> float:
+    """Return an error with as many digits as a Certificate states."""
+    return float(f"{error:.{DIGITS}g}") if error < 1 else round(error, DIGITS)
 
 
 def _judged(

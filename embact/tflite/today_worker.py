@@ -16,12 +16,16 @@ import msgspec
 import numpy as np
 
 from embact.errors import EmbactError
-from embact.tflite.runtime import RESOLVERS, find_runtime, open_interpreter, refusal
+from embact.tflite.runtime import find_runtime, open_interpreter, refusal
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embact.tflite.runtime import Runtime
+
+
+TRIED = ("reference", "default")
+"""Resolvers, the first that has all operators is taken."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def attempt(runtime: Runtime, content: bytes) -> tuple[Ran, NDArray[Any] | None]
     operator; the result says which. None with the reason where neither runs it.
     """
     ran = Ran(runtime.version)
-    for resolver in RESOLVERS:
+    for resolver in TRIED:
         ran, outputs = _with(runtime, content, resolver)
         if outputs is not None:
             return ran, outputs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 
@@ -85,7 +86,7 @@ def test_sites_lists_what_can_be_replaced(embact):
 def test_convert_then_eval_the_converted_model_against_stock(embact, tmp_path):
     done = embact("convert", CNN, "--out", "out", "--json")
     written = json.loads(done.stdout)
-    assert (tmp_path / written["header"]).is_file()
+    assert all((tmp_path / name).is_file() for name in written["files"])
     assert len(written["report"]["sites"]) == 4
     words = ("eval", written["converted"], "--data", DIGITS, "--json")
     alone = json.loads(embact(*words).stdout)
@@ -97,6 +98,44 @@ def test_convert_then_eval_the_converted_model_against_stock(embact, tmp_path):
     direct = json.loads(embact("eval", CNN, "--data", DIGITS, "--json").stdout)
     assert direct["max_difference"] == against["max_difference"]
     assert direct["mean_difference"] == against["mean_difference"]
+
+
+@pytest.mark.parametrize("form", ["builtin", "override"])
+def test_other_forms_are_converted_and_evaluated(embact, tmp_path, form):
+    done = embact("convert", MLP, "--out", "out", "--form", form)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "embact_ops.h").exists() == (form == "override")
+    stock = () if form == "override" else ("--stock", MLP)
+    done = embact("eval", "out/digits_mlp_int8.tflite", "--data", DIGITS, *stock, "--json")
+    found = json.loads(done.stdout)
+    assert found["max_difference"] == 0, "reference int8 LOGISTIC and TANH round correctly"
+
+
+def test_a_drop_beyond_the_limit_is_status_1_and_writes_nothing(embact, tmp_path):
+    words = ("convert", MLP, "--out", "out", "--data", DIGITS, "--max-drop", "0.5")
+    done = embact(*words, "--replace", "sigmoid=relu,tanh=relu")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "top1 fell too far" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_replacement_is_printed_with_its_distance(embact, tmp_path):
+    done = embact("convert", CNN, "--out", "out", "--replace", "gelu=silu", "--core", "cortex-m55")
+    assert re.search(r"replaced: gelu by silu at operator 9 .* at most \d+ codes from", done.stdout)
+    assert "instructions (cortex-m55)" in done.stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert report["decisions"]["options"]["replace"] == "gelu=silu"
+
+
+def test_what_is_left_alone_is_printed_and_in_the_report(embact, tmp_path):
+    done = embact("convert", CNN, "--out", "out", "--like", "tflm", "--target", "cortex-m0plus")
+    assert "left alone: operator 9, GELU: TFLM has no integer kernel" in done.stdout
+    report = json.loads((tmp_path / "out" / "report.json").read_bytes())
+    assert report["decisions"]["target"] == "cortex-m0plus"
+    assert [skip["op"] for skip in report["decisions"]["skipped"]] == ["GELU"]
+    assert "#error" in (tmp_path / "out" / "embact_kernels.h").read_text("utf-8")
+    done = embact("eval", "out/digits_cnn_int8.tflite", "--data", DIGITS, "--stock", CNN, "--json")
+    assert json.loads(done.stdout)["sites"] == 3
 
 
 def test_a_converted_model_without_its_kernels_is_refused(embact, tmp_path):
@@ -153,6 +192,16 @@ MISTAKES = {
     "convert ok.tflite --out here": "exists",
     "convert ok.tflite --out none/out": "folder",
     "convert ok.tflite --out out --max-bytes 0 --max-error 0 --family lut": "meets the budget",
+    "convert ok.tflite --out out --form c": "form",
+    "convert ok.tflite --out out --like tflite": "tflm",
+    "convert ok.tflite --out out --core cortex-m9": "core",
+    "convert ok.tflite --out out --target cortex-m9": "core",
+    "convert ok.tflite --out out --metric top1": "--data",
+    "convert ok.tflite --out out --max-drop 1": "--data",
+    "convert ok.tflite --out out --data missing.npz": "missing.npz",
+    "convert ok.tflite --out out --replace auto": "--max-drop",
+    "convert ok.tflite --out out --replace sigmoid=sigmoidd": "sigmoid",
+    "convert ok.tflite --out out --resolver best": "resolver",
     "eval ok.tflite": "--data or --random",
     "eval ok.tflite --data missing.npz": "missing.npz",
     "eval ok.tflite --data text.tflite": ".npz",

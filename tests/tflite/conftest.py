@@ -64,6 +64,12 @@ def options(op: str, **fields):
         "MUL": "MulOptions",
         "ADD": "AddOptions",
         "SOFTMAX": "SoftmaxOptions",
+        "CONV_2D": "Conv2DOptions",
+        "DIV": "DivOptions",
+        "SPLIT": "SplitOptions",
+        "SUB": "SubOptions",
+        "SVDF": "SVDFOptions",
+        "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTMOptions",
     }
     kind = kinds.get(op)
     return None if kind is None else (kind, getattr(made, f"{kind}T")(**fields))
@@ -159,6 +165,53 @@ def silu_pair(dtype="INT8", *, swapped=False, outputs=(2,), fused=0, shape=(1, 2
     return model_of(tensors, [Node("LOGISTIC", (0,), (1,)), mul], [0], list(outputs))
 
 
+COMPARISONS = ("EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "NOT_EQUAL")
+
+
+def constant(name, value, dtype):
+    """A scalar as the converter stores it: the largest code of a grid of its own, or a float32."""
+    if dtype == "FLOAT32":
+        return Tensor(name, dtype, (), shape=(), data=np.float32(value).tobytes())
+    steps = {"INT8": 255, "INT16": 32767}[dtype]
+    scale = float(np.float32(abs(value) / steps)) or 1.0
+    zero = (-128 if value > 0 else 127) if dtype == "INT8" else 0
+    code = np.sign(value) * steps + zero if value else zero
+    stored = np.array(code, {"INT8": np.int8, "INT16": np.int16}[dtype]).tobytes()
+    return Tensor(name, dtype, (scale,), zero, (), stored)
+
+
+def pattern(lines, dtype="INT8", *, outputs=("y",), shape=(1, 256), given=()):
+    """A model from lines like ``gate = LOGISTIC x; y = MUL x gate``, which reads x.
+
+    Operands are tensors or numbers; ADD+RELU6 is an ADD with a fused RELU6. Tensors whose name
+    begins with f_ are float32, the results of comparisons bool, the others of one grid, unless
+    they are given.
+    """
+    grid = {"INT8": (0.05,), "INT16": (0.0002,)}[dtype]
+    tensors = {"x": Tensor("x", dtype, grid, 0, shape)} | {one.name: one for one in given}
+    nodes = []
+    fused = {"RELU": 1, "RELU_N1_TO_1": 2, "RELU6": 3, "TANH": 4}
+    for line in filter(None, map(str.strip, lines.split(";"))):
+        result, _, (op, *operands) = (words := line.split())[0], words[1], words[2:]
+        op, _, clamp = op.partition("+")
+        kind = "FLOAT32" if any(one.startswith("f_") for one in operands) else dtype
+        for one in operands:
+            if one not in tensors:
+                tensors[one] = constant(one, float(one), kind)
+        made = Tensor(result, dtype, grid, 0, shape)
+        if op in COMPARISONS or op.startswith("LOGICAL"):
+            made = Tensor(result, "BOOL", (), shape=shape)
+        elif result.startswith("f_"):
+            made = Tensor(result, "FLOAT32", (), shape=shape)
+        tensors.setdefault(result, made)
+        places = list(tensors)
+        chosen = options(op, **({"fusedActivationFunction": fused[clamp]} if clamp else {}))
+        inputs = tuple(places.index(one) for one in operands)
+        nodes.append(Node(op, inputs, (places.index(result),), chosen))
+    ends = [list(tensors).index(one) for one in outputs]
+    return model_of(list(tensors.values()), nodes, [0], ends)
+
+
 def fit_of_table(activation, spec, values):
     """A fit whose kernel is any table, right or wrong: its certificate says how wrong."""
     bits = spec.input.bits
@@ -180,6 +233,8 @@ def build():
         model_of=model_of,
         one_op=one_op,
         silu_pair=silu_pair,
+        pattern=pattern,
+        constant=constant,
         fit_of_table=fit_of_table,
     )
 

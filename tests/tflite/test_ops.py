@@ -39,7 +39,8 @@ def test_dtypes_are_those_that_there_are():
 
 def test_what_embact_replaces_is_what_the_converter_writes():
     for op, meaning in SINGLE.items():
-        assert operators_of(meaning(None).name) == (op,)
+        if op != "RELU_0_TO_1":  # which it never writes
+            assert operators_of(meaning(None).name) == (op,)
     assert operators_of("silu") == ("LOGISTIC", "MUL")  # the pattern that sites joins
 
 

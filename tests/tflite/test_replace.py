@@ -27,6 +27,7 @@ from embact.tflite.replace import (
 from embact.tflite.replacement_moves import Fits
 from embact.tflite.site import Findings, Site, Skipped
 
+CORE = "cortex-m4"
 SPEC = QuantSpec(Grid(0.05, 3, 8), Grid(0.03, -100, 8))
 
 
@@ -203,6 +204,8 @@ def test_a_row_tells_costs_before_and_after():
         assert row.original_instructions == cost(table.kernel, core).instructions
         assert row.instructions == cost(lines.kernel, core).instructions
         assert row.core == core
+        words = f"{row.original_instructions:g} -> {row.instructions:g} instructions for an element"
+        assert row.note == f"{words} on {core}, 256 -> 0 table bytes"
     assert cost(lines.kernel, "cortex-m0plus") != cost(table.kernel, "cortex-m0plus")
 
 
@@ -225,6 +228,18 @@ def test_what_saturates_is_counted():
     above = QuantSpec(Grid(0.1, 0, 8), grid)
     over = sum(x >= high for x in above.input.real(above.input.codes()))
     assert clipped(activation("relu"), above) == over > 0
+
+
+def test_a_row_notes_that_nothing_is_gained_and_what_saturates(build):
+    spec = QuantSpec(Grid(0.05, 0, 8), Grid(0.03, -119, 8))
+    before, after = (exact_fit(build, name, spec) for name in ("silu", "hard_swish"))
+    site = site_of(activation("silu"), spec=spec)
+    row = replaced_row(site, "why", before, after, "cortex-m4")
+    assert row.note.startswith("no gain: 3.12 -> 3.12 instructions")
+    assert row.note.endswith(f"; {row.clipped} input codes saturate, 0 did")
+    assert (row.original_clipped, row.clipped > 0) == (0, True)
+    back = replaced_row(site_of(activation("hard_swish"), spec=spec), "", after, before, CORE)
+    assert "saturate" not in back.note
 
 
 def test_every_replacement_that_is_asked_for_is_told(build):

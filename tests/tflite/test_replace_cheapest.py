@@ -158,6 +158,26 @@ def test_growing_finds_what_adds_up(monkeypatch):
         assert world.price(answer.picks) == world.least(100.0)
 
 
+def test_where_sums_mislead_and_runs_are_few_the_answer_is_as_good_as_one_that_grew(monkeypatch):
+    """Every set of three or more moves loses more than its sum: best first alone finds one move."""
+    draw = np.random.default_rng(0)
+    gains = draw.integers(1, 99, 12)
+
+    def price(picks):
+        return (1000.0 - float(gains @ np.array(picks)),)
+
+    def loss(picks):
+        return 0.1 * sum(picks) + 0.3 * (sum(picks) > 2)
+
+    task = Task((1,) * 12, price, loss, 0.65)
+    answer = cheapest(task)
+    assert sum(answer.picks) == 3
+    assert answer.unmeasured > 0
+    assert len(answer.losses) <= 1 + 12 + task.most_runs
+    monkeypatch.setattr(module, "_grow", lambda *_: None)
+    assert price(cheapest(task).picks) > price(answer.picks)
+
+
 def test_thirty_places_take_few_runs():
     world = World(5, (1,), 0.0, 1.0)
     seen = []

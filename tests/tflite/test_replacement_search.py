@@ -22,6 +22,7 @@ from embact.tflite.model import read
 from embact.tflite.placement import place
 from embact.tflite.replacement_search import search_replacements
 from embact.tflite.sites import find_sites
+from embact.tflite.stand_ins import stand_ins
 
 CORE = "cortex-m4"
 RUNS, LINES = {}, {}
@@ -127,6 +128,7 @@ def replaced_sites(found, model):
     return tuple(site.operators in at for site in find_sites(model).sites)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["mse", "top1", "agreement"])
 def test_the_set_is_the_cheapest_within_the_budget_of_all_sets(quick, build, cnn, one_hot, metric):
     """Every set of the four sites is run, and the budgets are all the drops that there are."""
@@ -146,6 +148,7 @@ def test_the_set_is_the_cheapest_within_the_budget_of_all_sets(quick, build, cnn
     assert len(seen) > 1 or metric != "mse"
 
 
+@pytest.mark.slow
 def test_drops_do_not_add_up_so_that_sums_would_choose_wrongly(quick, build, cnn, one_hot):
     """The reason why sets are run: of some set the sum of drops and its own drop differ."""
     sets = every_set(build, cnn, one_hot, "mse")
@@ -233,6 +236,25 @@ def test_where_nothing_is_a_gain_nothing_is_run_or_replaced_and_the_reason_is_to
         *("silu", "hard_swish", "leaky_relu(alpha=0.1)", "gelu")
     }
     assert found.summary == "nothing replaced: no stand-in is a gain on cortex-m4"
+
+
+def test_fits_that_are_known_are_not_made_again(quick, monkeypatch, build, cnn, one_hot):
+    made = []
+
+    def counted(problem, family):
+        made.append(problem)
+        return whole_table(build, problem.activation, problem.spec)
+
+    monkeypatch.setattr(replacement_moves, "fit", counted)
+    sites = find_sites(cnn).sites
+    known = {problem_of(s): whole_table(build, s.activation, s.spec) for s in sites}
+    with_known = search(cnn, one_hot, "top1", 0.0, known=known)
+    assert len(made) == sum(len(stand_ins(site.activation)) for site in sites) == 8
+    assert not set(made) & set(known)
+    made.clear()
+    assert search(cnn, one_hot, "top1", 0.0).trace == with_known.trace
+    assert set(known) < set(made)
+    assert len(made) == 8 + len(sites)
 
 
 def test_a_stand_in_without_a_kernel_within_the_limits_is_told(

@@ -1,0 +1,104 @@
+"""The command sites, run as a user runs it: what it costs today, how exact it is, what is left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from embact.sources import data_file
+
+CNN = data_file("digits_cnn_int8.tflite")
+CORPUS = Path(__file__).parent.parent / "tflite" / "corpus"
+
+
+def document(embact, *words):
+    done = embact("sites", *words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_json_has_all_that_is_known_of_each_site(embact):
+    found = document(embact, CNN)
+    silu, *_, gelu = found["sites"]
+    assert silu["activation"] == "silu"
+    assert silu["quantisation"]["input"]["bits"] == 8
+    assert silu["elements"] == 1024
+    assert silu["tflm"] == {"answer": "yes", "why": ""}
+    assert [one["operator"] for one in silu["today"]["operators"]] == ["LOGISTIC", "MUL"]
+    assert silu["embact"]["at_most"]
+    assert silu["today"]["instructions_per_element"] > 20 * silu["embact"]["instructions"]
+    assert silu["stock_error"]["points"] == 256
+    assert silu["stock_error"]["resolver"] == "reference"
+    assert gelu["tflm"]["answer"] == "no"
+    assert gelu["today"]["instructions_per_inference"] is None
+    assert gelu["today"]["unknown"] == ["GELU int8: TFLM has no GELU"]
+    counted = [one["today"]["instructions_per_inference"] for one in found["sites"]]
+    assert found["totals"]["sites"] == 4
+    assert found["totals"]["counted"] == 3
+    assert found["totals"]["today"] == pytest.approx(sum(one for one in counted if one))
+
+
+def test_the_core_decides_the_cost(embact):
+    costs = [
+        document(embact, CNN, "--core", core, "--no-accuracy")["totals"]["today"]
+        for core in ("cortex-m0plus", "cortex-m4")
+    ]
+    assert costs[0] > 2 * costs[1]
+    done = embact("sites", CNN, "--core", "cortex-m99")
+    assert done.returncode == 2
+    assert "cortex-m55" in done.stderr
+
+
+def test_without_accuracy_nothing_is_run(embact):
+    found = document(embact, CNN, "--no-accuracy")
+    assert [one["stock_error"] for one in found["sites"]] == [None] * 4
+    assert "error today" not in embact("sites", CNN, "--no-accuracy").stdout
+    assert "error today" in embact("sites", CNN).stdout
+
+
+def test_the_error_of_todays_chains_is_shown(embact):
+    found = document(embact, CORPUS / "softplus__int8.tflite")["sites"]
+    codes = found[0]["stock_error"]["max_error_codes"]
+    assert codes >= 20
+    assert f"{codes} codes (" in embact("sites", CORPUS / "softplus__int8.tflite").stdout
+
+
+def test_layers_are_listed_with_the_reason_why_they_have_no_error(embact):
+    found = document(embact, CORPUS / "softmax__int8.tflite")
+    assert found["sites"] == []
+    (layer,) = found["layers"]
+    assert layer["layer"] == "softmax"
+    assert "more than one code" in layer["stock_error"]["reason"]
+    assert "softmax: SOFTMAX" in embact("sites", CORPUS / "softmax__int8.tflite").stdout
+
+
+def test_a_table_of_facts_folds_where_the_terminal_ends(embact):
+    text = embact("sites", CNN, COLUMNS="80").stdout
+    listed = [line for line in text.splitlines() if not line.startswith(("next:", "its C"))]
+    assert max(map(len, listed)) <= 80
+    for words in ("LOGISTIC + MUL", "in TFLM", "today", "embact", "next: embact convert"):
+        assert words in text
+    assert max(map(len, embact("sites", CNN).stdout.splitlines())) > 80, "the check can fail"
+
+
+def test_what_is_left_alone_is_listed_once_for_each_reason(embact):
+    path = CORPUS / "relu__int8.tflite"
+    found = document(embact, path)
+    text = embact("sites", path).stdout
+    assert found["nothing_to_do"] or found["skipped"]
+    for skip in found["skipped"]:
+        assert text.count(" ".join(skip["reason"].split()[:4])) == 1
+
+
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("*__int8.tflite"))[::6], ids=lambda p: p.stem)
+def test_every_model_of_the_corpus_is_shown(embact, path):
+    found = document(embact, path, "--no-accuracy")
+    done = embact("sites", path, "--no-accuracy")
+    assert done.returncode == 0, done.stderr
+    for one in (*found["sites"], *found["layers"]):
+        assert " + ".join(one["ops"]) in done.stdout
+        assert one["tflm"]["answer"] in {"yes", "in float", "no", "wrong"}
+        known = one["today"]["instructions_per_inference"] is not None
+        assert known != bool(one["today"]["unknown"])

@@ -1,0 +1,205 @@
+"""Costs today are sums of what was counted, and what was not counted is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from embact import cost
+from embact.cores import CORES
+from embact.errors import EmbactError
+from embact.fit.problem import Limits, Options, Problem
+from embact.fit.search import fit
+from embact.sources import data_file
+from embact.tflite import stock_cost as module
+from embact.tflite.model import read
+from embact.tflite.ops import OPERATORS
+from embact.tflite.sites import find_sites
+from embact.tflite.stock_cost import own_cost, packaged, stock_cost, tflm_verdict
+
+CORPUS = Path(__file__).parent / "corpus"
+CNN = read(data_file("digits_cnn_int8.tflite"))
+
+
+BESIDES = {("RSQRT", "int16"), ("ADD", "int32")}
+"""What TFLM runs and no activation is converted to; its check of RSQRT's types never fails."""
+
+
+def counted(operator, types, operands="", core="cortex-m4", kernel="reference"):
+    """A figure of the data file, found without any of the code under test."""
+    (row,) = (
+        row
+        for row in packaged().measured
+        if (row.operator, row.types, row.operands, row.kernel)
+        == (operator, types, operands, kernel)
+    )
+    return row.instructions[packaged().cores.index(core)]
+
+
+def only(model):
+    found = find_sites(model)
+    (site,) = (*found.sites, *found.layers)
+    return site
+
+
+def test_the_packaged_file_has_every_core_and_says_where_it_is_from():
+    costs = packaged()
+    assert set(costs.cores) == set(CORES) == set(costs.float_unit)
+    assert len(costs.tflite_micro.split()[0]) == 40
+    for text in (costs.compiler, costs.emulator, costs.method, costs.cmsis_nn):
+        assert text
+    for row in costs.measured:
+        assert len(row.instructions) == len(costs.cores)
+        assert all(value is None or value > 0 for value in row.instructions), row
+        assert row.kernel in module.KERNELS
+        assert (row.operands != "") == (row.operator in module.TWO_WAY), row
+
+
+def test_what_was_counted_is_what_tflm_is_said_to_run():
+    for row in packaged().measured:
+        source = row.types.split(">")[0]
+        if row.operator in OPERATORS and (row.operator, source) not in BESIDES:
+            assert source in OPERATORS[row.operator].tflm, row
+    for refused in packaged().refused:
+        op, types = refused.split()
+        assert op not in OPERATORS or types not in OPERATORS[op].tflm, refused
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_site_costs_the_sum_of_its_operators(core):
+    silu = find_sites(CNN).sites[0]
+    found = stock_cost(CNN, silu, core)
+    expected = counted("LOGISTIC", "int8", core=core)
+    expected += counted("MUL", "int8", "equal", core=core, kernel="cmsis_nn")
+    assert found.per_element == pytest.approx(expected)
+    assert found.per_inference == pytest.approx(expected * silu.elements)
+    assert [one.kernel for one in found.operators] == ["reference", "cmsis_nn"]
+    assert found.unknown == ()
+
+
+def test_a_figure_that_is_missing_makes_the_sum_unknown_and_is_named():
+    gelu = find_sites(CNN).sites[-1]
+    found = stock_cost(CNN, gelu, "cortex-m4")
+    assert found.per_inference is None
+    assert found.per_element is None
+    assert found.unknown == ("GELU int8: TFLM has no GELU",)
+
+
+def test_one_missing_part_is_enough(monkeypatch):
+    silu = find_sites(CNN).sites[0]
+    rest = tuple(row for row in packaged().measured if row.operator != "MUL")
+    without = module.TflmCosts(
+        **{**{name: getattr(packaged(), name) for name in packaged().__dict__}, "measured": rest}
+    )
+    monkeypatch.setattr(module, "packaged", lambda: without)
+    found = stock_cost(CNN, silu, "cortex-m4")
+    assert found.per_inference is None
+    assert found.unknown == ("MUL int8, equal: not counted",)
+    assert found.operators[0].instructions is not None
+
+
+def test_operands_of_other_shapes_go_another_way(build):
+    def add(shape, data):
+        tensors = [build.Tensor("x"), build.Tensor("c", shape=shape, data=data), build.Tensor("y")]
+        node = build.Node("ADD", (0, 1), (2,), build.options("ADD"))
+        return build.model_of(tensors, [node], [0], [2])
+
+    for shape, data, operands in (
+        ((1, 256), bytes(256), "equal"),
+        ((), b"1", "scalar"),
+        ((1,), b"1", "scalar"),
+        ((256,), bytes(256), "channels"),
+    ):
+        graph = module.graph_of(add(shape, data), 0)
+        assert module.operands_of(graph, 0) == operands, shape
+
+
+def test_rows_of_softmax_have_a_cost_of_their_own(build):
+    def softmax(shape):
+        tensors = [
+            build.Tensor("x", shape=shape),
+            build.Tensor("y", scale=(1 / 256,), zero_point=-128, shape=shape),
+        ]
+        node = build.Node("SOFTMAX", (0,), (1,), build.options("SOFTMAX", beta=1.0))
+        return build.model_of(tensors, [node], [0], [1])
+
+    short, long = (
+        stock_cost(model, only(model)) for model in (softmax((100, 4)), softmax((1, 400)))
+    )
+    assert short.elements == long.elements == 400
+    row = next(
+        row
+        for row in packaged().measured
+        if (row.operator, row.types, row.kernel) == ("SOFTMAX", "int8", "cmsis_nn")
+    )
+    place = packaged().cores.index("cortex-m4")
+    assert short.per_inference - long.per_inference == pytest.approx(99 * row.per_row[place])
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "mish", "hard_swish"])
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4", "cortex-m55"])
+def test_the_search_takes_no_more_than_the_bound_says(name, core):
+    model = read(CORPUS / f"{'hard_silu' if name == 'hard_swish' else name}__int8.tflite")
+    site = only(model)
+    assert site.activation.name == name
+    bound = own_cost(site, core)
+    assert bound.at_most
+    options = Options(core=core)
+    found = fit(Problem(site.activation, site.spec, Limits(max_error=0), options), "lut")
+    assert cost.instructions(found.kernel, core) <= bound.instructions
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_int16_is_no_bound_and_says_so(core):
+    (first, _) = find_sites(read(data_file("digits_mlp_int16x8.tflite"))).sites
+    found = own_cost(first, core)
+    assert not found.at_most
+    assert found.instructions > 0
+
+
+def test_layers_that_were_not_measured_have_no_cost(build):
+    assert own_cost(only(read(CORPUS / "softmax__int8.tflite"))).instructions > 0
+    assert own_cost(only(read(CORPUS / "softmax__int16x8.tflite"))).instructions is None
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "why"),
+    [
+        ("sigmoid__int8", "yes", ""),
+        ("silu__int16x8", "yes", ""),
+        ("softmax__int8", "yes", ""),
+        ("gelu__int8", "no", "GELU"),
+        ("softplus__int8", "no", "EXP"),
+        ("mish__int16x8", "no", "EXP"),
+        ("selu__int8", "no", "TFLM has no SELECT"),
+        ("thresholded_times__int8", "in float", "CAST"),
+        ("elu__int8", "in float", "ELU"),
+    ],
+)
+def test_whether_tflm_runs_a_site_and_why_not(name, answer, why):
+    model = read(CORPUS / f"{name}.tflite")
+    found = tflm_verdict(model, only(model))
+    assert found.answer == answer
+    assert why in found.why
+    assert bool(found.why) == (answer != "yes")
+
+
+@pytest.mark.parametrize(("scale", "answer"), [(0.05, "yes"), (0.0235, "wrong")])
+def test_relu6_is_wrong_where_its_scales_differ(build, scale, answer):
+    tensors = [build.Tensor("x"), build.Tensor("y", scale=(scale,))]
+    model = build.model_of(tensors, [build.Node("RELU6", (0,), (1,))], [0], [1])
+    assert tflm_verdict(model, only(model)).answer == answer
+
+
+def test_relu_rescales(build):
+    tensors = [build.Tensor("x"), build.Tensor("y", scale=(0.0235,))]
+    model = build.model_of(tensors, [build.Node("RELU", (0,), (1,))], [0], [1])
+    assert tflm_verdict(model, only(model)).answer == "yes"
+
+
+def test_an_unknown_core_is_refused():
+    site = find_sites(CNN).sites[0]
+    for call in (lambda: stock_cost(CNN, site, "cortex-m99"), lambda: own_cost(site, "m4")):
+        with pytest.raises(EmbactError, match="core"):
+            call()

@@ -103,14 +103,17 @@ def _converted(model: Model, findings: Findings, form: str) -> str:
         if not placed:
             return "read; nothing to convert"
         written = convert(model, placed, form)
-        files = conversion_files(model, placed, written, Decisions(form=form))
     except EmbactError as error:
         return _said(f"{form} form refused", error)
     try:
         parse(written, model.where)
     except EmbactError as error:
-        msg = f"the converted model is not read: {error}"
+        msg = f"the model in form {form} is not read: {error.got}"
         raise Wrong(msg) from error
+    try:
+        files = conversion_files(model, placed, written, Decisions(form=form))
+    except EmbactError as error:
+        return _said(f"files of {form} form refused", error)
     for name, text in files.items():
         leak = name.endswith(CODE) and LEAK.search(text.decode())
         if leak:

@@ -47,9 +47,10 @@ def _costs(report: Report | None, sites: int) -> tuple[tuple[str, ...], list[tup
     if report is None:
         return (), [()] * sites
     core = report.decisions.core
-    headings = (f"instructions ({core})", "today")
+    headings = ("today's error", f"instructions ({core})", "today's")
     return headings, [
         (
+            "unknown" if one.stock_error is None else str(one.stock_error.max_error_codes),
             "-" if one.instructions is None else f"{one.instructions:.2f}",
             "unknown"
             if one.today is None or one.today.per_element is None

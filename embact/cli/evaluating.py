@@ -109,7 +109,7 @@ def evaluate_model(
     if (data is None) == (random is None):
         raise EmbactError("samples", got="both" if data else "none", allowed="--data or --random")
     if data is not None and seed is not None:
-        raise EmbactError("--seed", got="data that is not random", allowed="--random N --seed S")
+        raise EmbactError("--seed", got="--data", allowed="--random N --seed S")
     if data is None and image_range is not None:
         raise EmbactError("--image-range", got="no images", allowed="--data FOLDER")
     if max_drop is not None:
@@ -142,7 +142,7 @@ def evaluate_model(
         show.as_json({**msgspec.to_builtins(result), **facts})
     else:
         _show_all(result, (*placements, *tables), reason, is_random=data is None)
-    if max_drop is not None:
+    if max_drop is not None and (result.drop is not None or not reason):
         check_drop(result, max_drop)
 
 
@@ -177,7 +177,7 @@ def _show_all(
     if result.per_site:
         show_site_gaps(result)
         show.say()
-    _show_evaluation(result)
+    _show_evaluation(result, is_alone=bool(reason) and result.max_difference is None)
     if is_random:
         show.say(
             f"samples are random: weak evidence, {result.distinct_outputs} distinct outputs "
@@ -216,8 +216,8 @@ def show_site_gaps(result: Evaluation) -> None:
 
 def _histogram(local: Gap) -> str:
     """Return the differences and how often they occur: -1: 12, 2: 1."""
-    listed = (f"{name}: {count}" for name, count in local.histogram.items() if name != "0")
-    return ", ".join(listed) or "none"
+    seen = local.histogram.items()
+    return ", ".join(f"{name}: {count}" for name, count in seen if name != "0") or "none"
 
 
 def _score(result: Evaluation, score: float | None) -> str:
@@ -227,12 +227,15 @@ def _score(result: Evaluation, score: float | None) -> str:
     return f"{100 * score:.2f} %" if is_share else f"{score:.6g}"
 
 
-def _show_evaluation(result: Evaluation) -> None:
+def _show_evaluation(result: Evaluation, *, is_alone: bool = False) -> None:
+    """Print what is known of the whole model; is_alone: nothing had to be compared."""
     rows: list[tuple[str, object]] = [
         ("runtime", f"{result.runtime}, resolver {result.resolver}"),
         ("samples", result.samples),
     ]
-    if result.metric is not None:
+    if result.metric is not None and is_alone:
+        rows.append((result.metric, _score(result, result.after)))
+    elif result.metric is not None:
         rows.append((f"{result.metric} before", _score(result, result.before)))
         rows.append((f"{result.metric} after", _score(result, result.after)))
     if result.drop is not None:
@@ -243,7 +246,7 @@ def _show_evaluation(result: Evaluation) -> None:
         unit = result.difference_unit
         gaps = f"{result.max_difference:g} at most, {result.mean_difference:.4f} on average"
         rows.append((f"output difference ({unit})", gaps))
-    else:
+    elif not is_alone:
         rows.append(("output difference", "unknown: give the model it was made from, --stock"))
     show.facts(rows)
 

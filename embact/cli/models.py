@@ -112,7 +112,7 @@ def convert(
 
     Example: `embact convert model.tflite --out converted/ --core cortex-m4`
     """
-    from embact.tflite.conversion import Request, prepare
+    from embact.tflite.conversion import Request, errors_today, prepare
     from embact.tflite.folder import write_conversion
     from embact.tflite.model import read
     from embact.tflite.planning import Wanted
@@ -129,6 +129,10 @@ def convert(
         options={name: value for name, value in given.items() if value is not None},
     )
     read_target(target)  # refuses an unknown core before minutes are spent
+    if like and strict:
+        raise EmbactError("options for fitting", got=f"--like {like}", allowed="one of them")
+    if target and form == "builtin":
+        raise EmbactError("--target", got="--form builtin, which has no C", allowed="another form")
     if out.exists() or out.is_symlink():
         raise EmbactError("output folder", got=f"{out} exists", allowed="a new folder")
     source = read(model)
@@ -137,7 +141,8 @@ def convert(
     if not prepared.placements:
         show_nothing(model, prepared, json=json)
         return
-    written = write_conversion(out, source, prepared.placements, prepared.decisions)
+    errors = errors_today(source, request.wanted)
+    written = write_conversion(out, source, prepared.placements, prepared.decisions, errors)
     if not json:
         show_plan(prepared, written.report)
     show_written(written, model, json=json)

@@ -55,6 +55,8 @@ def quantize(
     from embact.train.quantize import Asked, quantise
 
     _check_place(out, force=force)
+    if convert is not None and convert.exists():
+        raise EmbactError("--convert", got=f"{convert} exists", allowed="a new folder")
     if convert is not None and json:
         raise EmbactError("--convert with --json", allowed="one of the two")
     done = quantise(Asked(network, data, dtype, samples, float_operators), timeout)

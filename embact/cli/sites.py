@@ -200,7 +200,8 @@ def _error_text(error: StockError | NoStockError | None) -> str:
         f"{error.max_error_codes} {'code' if error.max_error_codes == 1 else 'codes'} "
         f"({stated(error.max_error_lsb)} lsb at {error.worst_input}, "
         f"mean {stated(error.mean_error_lsb)}); {error.not_correctly_rounded} of {error.points} "
-        f"not correctly rounded; {error.runtime}, {error.resolver} kernels"
+        f"not correctly rounded{'' if error.truth == 'oracle' else ' (by float64)'}; "
+        f"{error.runtime}, {error.resolver} kernels"
     )
 
 

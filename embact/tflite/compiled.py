@@ -14,7 +14,7 @@ from embact.run.build import extension
 from embact.run.host import CDEF, PLACE, HostKernels
 from embact.run.observer import check_isolated
 from embact.tflite.layer_check import check_layers
-from embact.tflite.placement import LayerPlacement, Placement, kernels_of, layers_of
+from embact.tflite.placement import LayerPlacement, kernels_of, layers_of
 from embact.tflite.routines import OPS_HEADER, symbol_of
 
 if TYPE_CHECKING:
@@ -68,8 +68,3 @@ def compile_routines(placements: Sequence[Placed], files: Mapping[str, str]) -> 
     )
     module = extension("kernels", CDEF, {**files, "embact_table.c": glue})
     return HostKernels(module, {name: (i, *widths[name]) for i, name in enumerate(widths)})
-
-
-def evidence_of(placements: Sequence[Placed]) -> tuple[Placement, ...]:
-    """Return the element-wise placements alone: those with a certificate."""
-    return tuple(one for one in placements if isinstance(one, Placement))

@@ -7,6 +7,7 @@ This module must not know operators or patterns.
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 SCALE_ROUNDING = Fraction(1, 2**23)
 """Relative: dividing by the codes and storing a float32 rounds twice, by half of this each."""
+
+INSIDE = Fraction(999, 1000)
+"""Of half a step between float32 numbers: at its end a number may round to the next one."""
 
 FEW_DIGITS = 4
 """A decimal of so few digits is simpler than any fraction."""
@@ -79,12 +83,11 @@ def float_number(stored: np.float32) -> Fraction | None:
     if stored == 0:
         return Fraction(0)
     value = Fraction(float(stored))
-    steps = [
-        abs(Fraction(float(np.nextafter(stored, np.float32(end)))) - value) / 2
-        for end in (-np.inf, np.inf)
-        if np.isfinite(np.nextafter(stored, np.float32(end)))
-    ]
-    return simplest(value - min(steps), value + min(steps))
+    with np.errstate(over="ignore", under="ignore"):
+        beside = [float(np.nextafter(stored, np.float32(end))) for end in (-np.inf, np.inf)]
+    steps = [abs(Fraction(one) - value) / 2 for one in beside if math.isfinite(one)]
+    inside = min(steps) * INSIDE
+    return simplest(value - inside, value + inside)
 
 
 def code_number(code: int, grid: Grid) -> Fraction:

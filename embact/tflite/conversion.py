@@ -26,6 +26,7 @@ from embact.tflite.replace import parse_replacements, replaced, replaced_row
 from embact.tflite.replacement_search import search_replacements
 from embact.tflite.site_report import Decisions, MetricReport
 from embact.tflite.sites import nothing_to_do
+from embact.tflite.today import todays_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from embact.tflite.replace import Replaced
     from embact.tflite.replacement_search import Step
     from embact.tflite.site import Findings, Site
+    from embact.tflite.today import NoStockError, StockError
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,16 @@ def prepare(
         if trial.max_drop is not None:
             check_drop(found, trial.max_drop)
     return Prepared(plan.placements, decisions, "")
+
+
+def errors_today(model: Model, wanted: Wanted) -> dict[tuple[int, ...], StockError | NoStockError]:
+    """Return for each site, by its operators, the error of the runtime's own operators.
+
+    Of the function that the model has, also where another is to take its place.
+    """
+    findings = findings_for(model, wanted)
+    errors = todays_errors(model, findings)
+    return {site.operators: one for site, one in zip(findings.sites, errors, strict=True)}
 
 
 def _reason(findings: Findings, plan: Plan) -> str:

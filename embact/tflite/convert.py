@@ -58,6 +58,13 @@ def convert(model: Model, placements: Sequence[Placed], form: str = "custom") ->
         placements = [one for one in placements if isinstance(one, Placement)]
     if not placements:
         raise EmbactError("nothing to convert", got="no site", where=model.where)
+    if converted_operators(model):
+        raise EmbactError(
+            "conversion of a converted model",
+            got="operators of embact",
+            allowed="the model it was made from",
+            where=model.where,
+        )
     if form == "override":
         return model.content
     tree = parse(model.content, model.where).tree

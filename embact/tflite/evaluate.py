@@ -88,16 +88,16 @@ def evaluate(  # noqa: PLR0913 - the last five are options
     """Run a model on data, stock and with its kernels, and return what differs.
 
     model: as it came, or converted, with the placements of its operators (``kernels_beside``).
-    Without placements it runs as it is. stock: what to compare with; a model that is not converted,
-    or whose kernels override its own operators, is its own. header: the C of the kernels by file
-    name; emitted now if it is not given. metric: a name of metrics.METRICS; None: by what y holds,
-    else agreement. tables: what the model computes by itself in the form builtin
+    Without placements it runs as it is. stock: what to compare with; a model with placements that
+    is not converted, or whose kernels override its own operators, is its own. header: the C of the
+    kernels by file name; emitted now if it is not given. metric: a name of metrics.METRICS; None:
+    by what y holds, else agreement. tables: what the model computes by itself in the form builtin
     (``tables_beside``). Raises EmbactError if the runtime refuses or crashes or time runs out, and
     CheckFailed if a kernel's compiled C, or what the model computed at a site, is not the kernel's
     definition.
     """
     runner = runner or Runner()
-    if stock is None and form_beside(model) in {None, "override"}:
+    if stock is None and placements and form_beside(model) in {None, "override"}:
         stock = model
     compared = () if stock is None else (*placements, *tables)
     if stock is not None:
@@ -108,9 +108,7 @@ def evaluate(  # noqa: PLR0913 - the last five are options
         check_metric(metric, model, data, has_stock=stock is not None)
     ends = observed_tensors(compared)
     before = None if stock is None else run_model(stock, data, (), runner=runner, observe=ends)
-    after = before
-    if after is None or placements or stock is not model:
-        after = run_model(model, data, placements, runner=runner, header=header, observe=ends)
+    after = run_model(model, data, placements, runner=runner, header=header, observe=ends)
     sites = () if before is None else site_gaps(compared, before.observed, after.observed)
     counted = len(placements) + len(tables)
     return _compared(model, data, runner, metric, (before, after), sites, counted)

@@ -13,7 +13,7 @@ import numpy as np
 
 from embact.errors import EmbactError
 from embact.tflite.graph import graph_of
-from embact.tflite.model import elements_of, items, pack, schema, text
+from embact.tflite.model import elements_of, items, pack, schema, shape_of, text
 from embact.tflite.site import LayerSite
 
 if TYPE_CHECKING:
@@ -107,8 +107,8 @@ def _tensor(graph: Graph, index: int, shape: tuple[int, ...] | None, buffer: int
     if shape is not None:
         if index not in graph.constant:
             tensor.shape = list(shape)
-        elif elements_of(tensor) != 1:
-            tensor.shape = [1]
+        elif shape_of(tensor):
+            tensor.shape = [1]  # of no higher rank than the input, whose shape is then the result's
     if tensor.quantization is not None:
         # the range that the converter saw, which no kernel reads and equal sites need not share
         tensor.quantization = copy.copy(tensor.quantization)

@@ -21,6 +21,10 @@ def faults(tree: Tree) -> Iterator[str]:
     if not tree.subgraphs or not tree.buffers:
         yield "no buffer" if tree.subgraphs else "no subgraph"
         return
+    first = tree.buffers[0].data
+    if first is not None and len(first):
+        # the schema's rule; tensors that are computed are in it
+        yield f"{len(first)} bytes in buffer 0, which has to be empty"
     for number, graph in enumerate(tree.subgraphs):
         for fault in (*_of_tensors(tree, graph), *_of_operators(tree, graph)):
             yield f"in subgraph {number}: {fault}"

@@ -29,7 +29,13 @@ from embact.tflite.deployment import Deployment, deployment_files
 from embact.tflite.layer_record import layer_json
 from embact.tflite.layers import table_bytes
 from embact.tflite.model import builtin_code, items, names_of, parse, text
-from embact.tflite.placement import Placement, kernels_of, layers_of, unit_key
+from embact.tflite.placement import (
+    LayerPlacement,
+    Placement,
+    kernels_of,
+    layers_of,
+    unit_key,
+)
 from embact.tflite.routines import routines, sources
 from embact.tflite.site_report import (
     REPORT_SCHEMA,
@@ -37,7 +43,8 @@ from embact.tflite.site_report import (
     LayerReport,
     Report,
     SiteReport,
-    report_of,
+    layer_report,
+    site_report,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
     from embact.tflite.model import Model
     from embact.tflite.placement import Placed
     from embact.tflite.routine import Routine
+    from embact.tflite.today import NoStockError, StockError
 
 KERNELS = "kernels"
 REPORT = "report.json"
@@ -67,10 +75,12 @@ def write_conversion(
     model: Model,
     placements: Sequence[Placed],
     decisions: Decisions | None = None,
+    errors: Mapping[tuple[int, ...], StockError | NoStockError] | None = None,
 ) -> Conversion:
     """Convert a model into a new folder and return where everything is.
 
-    The files depend on the model, the placements and the decisions alone. Raises EmbactError if the
+    errors: of the runtime's own operators, by the operators of a site, for the report. The files
+    depend on the arguments alone. Raises EmbactError if the
     folder exists or cannot be written; then nothing is left behind.
     """
     target = Path(folder)
@@ -81,7 +91,25 @@ def write_conversion(
         placements = [one for one in placements if isinstance(one, Placement)]
     converted = convert(model, placements, decisions.form)
     files = conversion_files(model, placements, converted, decisions)
-    report = _report(model, placements, converted, decisions, tuple(sorted(files)))
+    rows = [
+        layer_report(model, one, decisions)
+        if isinstance(one, LayerPlacement)
+        else site_report(model, one, decisions, (errors or {}).get(one.site.operators))
+        for one in placements
+    ]
+    report = Report(
+        schema=REPORT_SCHEMA,
+        embact=__version__,
+        model=Path(model.where).name,
+        model_sha256=model.sha256,
+        converted=Path(model.where).stem + ".tflite",
+        converted_sha256=hashlib.sha256(converted).hexdigest(),
+        table_bytes=_table_bytes(placements, decisions.form),
+        sites=tuple(row for row in rows if isinstance(row, SiteReport)),
+        layers=tuple(row for row in rows if isinstance(row, LayerReport)),
+        decisions=decisions,
+        files=tuple(sorted(files)),
+    )
     files[REPORT] = msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
     _write_folder(target, files)
     return Conversion(
@@ -169,36 +197,9 @@ def _write_folder(target: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _report(
-    model: Model,
-    placements: Sequence[Placed],
-    converted: bytes,
-    decisions: Decisions,
-    files: tuple[str, ...],
-) -> Report:
-    builtin = decisions.form == "builtin"
-    rows = [report_of(model, one, decisions) for one in placements]
-    return Report(
-        schema=REPORT_SCHEMA,
-        embact=__version__,
-        model=Path(model.where).name,
-        model_sha256=model.sha256,
-        converted=Path(model.where).stem + ".tflite",
-        converted_sha256=hashlib.sha256(converted).hexdigest(),
-        table_bytes=_tables_of_model(placements) if builtin else _tables_of_code(placements),
-        sites=tuple(row for row in rows if isinstance(row, SiteReport)),
-        layers=tuple(row for row in rows if isinstance(row, LayerReport)),
-        decisions=decisions,
-        files=files,
-    )
-
-
-def _tables_of_model(placements: Sequence[Placed]) -> int:
-    return bytes_of_tables(one for one in placements if isinstance(one, Placement))
-
-
-def _tables_of_code(placements: Sequence[Placed]) -> int:
-    """Return the bytes of constants in the C: what several functions share counts once."""
+def _table_bytes(placements: Sequence[Placed], form: str) -> int:
+    """Return the bytes of constants, in the C or in the model; what is shared counts once."""
+    if form == "builtin":
+        return bytes_of_tables(one for one in placements if isinstance(one, Placement))
     distinct = {unit_key(one.unit): one.unit for one in layers_of(placements).values()}
-    kernels = kernels_of(placements)
-    return bytes_of_kernels(kernels) + sum(map(table_bytes, distinct.values()))
+    return bytes_of_kernels(kernels_of(placements)) + sum(map(table_bytes, distinct.values()))

@@ -109,6 +109,8 @@ def prelu_of(model: Model, graph: Graph, ins: list[int], spec: QuantSpec) -> Pre
 
     Raises EmbactError for slopes that are anything else, or that no kernel takes.
     """
+    if len(ins) != 2:
+        raise EmbactError(f"it has {len(ins)} inputs, not values and slopes")
     values, slopes = (graph.tree.tensors[i] for i in ins)
     grid = tensor_grid(slopes)
     if isinstance(grid, str):
@@ -174,7 +176,7 @@ def _halves(model: Model, flow: Flow, split: int) -> list[int]:
     whole = tensor_grid(tensors[ins[1]])
     half = (*shape[:-1], shape[-1] // 2) if shape and shape[-1] % 2 == 0 else None
     same = all(shape_of(tensors[i]) == half and tensor_grid(tensors[i]) == whole for i in outs)
-    if axis is None or axis.size != 1 or int(axis[0]) not in (-1, len(shape) - 1):
+    if axis is None or axis.size != 1 or axis[0] not in (-1, len(shape) - 1):
         return []
     usable = isinstance(whole, Grid) and ins[1] in flow.fixed and {*outs} <= flow.fixed
     return outs if same and usable and outs[0] != outs[1] else []

@@ -7,7 +7,7 @@ layers, or why single operators are no sites.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -162,9 +162,14 @@ def _may_be_alone(flow: Flow, region: Region) -> bool:
 
 
 def spec_of(flow: Flow, region: Region) -> QuantSpec | None:
-    """Return the grids of a region's ends, or None if one of them has none."""
+    """Return the grids of a region's ends, or None if one of them has none.
+
+    None too where their widths differ: int8 after a QUANTIZE of int16 has the smaller tables.
+    """
     source, target = (flow.grids.get(tensor) for tensor in (region.entry, region.exit))
-    return None if source is None or target is None else QuantSpec(source, target)
+    if source is None or target is None or source.bits != target.bits:
+        return None
+    return QuantSpec(source, target)
 
 
 def site_of(
@@ -213,6 +218,7 @@ def _sixth(flow: Flow, recogniser: Recogniser, last: int) -> Site | None:
             what = f"operator {before} ({flow.graph.ops[before]})"
             about = f"hard_sigmoid whose clamp is already in {what}"
             known = parse("clip(x, 0, 6)/6", "relu6_over_6")
+            known = replace(known, tested=True)  # a single rounding
             return site_of(flow, region, known, spec, about)
     return None
 

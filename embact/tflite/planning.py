@@ -5,6 +5,7 @@ This module must not know how kernels are written, run or shown.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,8 +73,24 @@ class Plan:
 
 
 def findings_for(model: Model, wanted: Wanted) -> Findings:
-    """Return the sites of a model as a form sees them: operators one by one, or patterns too."""
-    return find_sites(model, singles=True) if wanted.singles else find_sites(model)
+    """Return the sites of a model as a form sees them: operators one by one, or patterns too.
+
+    In the builtin form a gated unit cannot be one table, but the gate inside it can.
+    """
+    if wanted.singles:
+        return find_sites(model, singles=True)
+    findings = find_sites(model)
+    if wanted.form != "builtin":
+        return findings
+    inside = {i for one in findings.layers if len(one.operators) > 1 for i in one.operators}
+    gates = () if not inside else find_sites(model, singles=True).sites
+    found = tuple(one for one in gates if one.operators[0] in inside)
+    taken = {one.operators[0] for one in found}
+    return dataclasses.replace(
+        findings,
+        sites=(*findings.sites, *found),
+        layers=tuple(one for one in findings.layers if not taken & set(one.operators)),
+    )
 
 
 def make_plan(
@@ -89,23 +106,22 @@ def make_plan(
         for one in findings.skipped
     ]
     sites, fits = [], []
-    known: dict[tuple[object, ...], Fit] = {}
+    known: dict[Problem, Fit] = {}
     for site in findings.sites:
         if reason := _obstacle(site, wanted):
             skipped.append(_skip(site, reason))
             continue
         problem = problem_of(site)
         try:
-            key = (problem, site.ops if wanted.like else ())
-            if key not in known:
-                known[key] = _fit(site, problem, wanted)
+            if problem not in known:
+                known[problem] = _fit(site, problem, wanted)
         except EmbactError as error:
             if wanted.strict and not wanted.like:
                 raise
             skipped.append(_skip(site, str(error)))
             continue
         sites.append(site)
-        fits.append(known[key])
+        fits.append(known[problem])
     layers: list[LayerSite] = []
     units: list[Unit] = []
     for layer in findings.layers:
@@ -147,7 +163,7 @@ def _fit(site: Site, problem: Problem, wanted: Wanted) -> Fit:
             )
         return fit(asked, "tflm")
     if wanted.form == "builtin" and wanted.family == AUTO:
-        return _within(problem, table_fit(site))
+        return _within(problem, table_fit(site)) if wanted.strict else table_fit(site)
     return fit(problem, wanted.family)
 
 

@@ -21,6 +21,7 @@ from embact.activations import CATALOGUE, Activation
 from embact.errors import EmbactError
 from embact.expression import parse
 from embact.tflite.terms import as_float
+from embact.tflite.terms_error import is_steady
 from embact.tflite.terms_text import number_text, text_of
 
 if TYPE_CHECKING:
@@ -246,9 +247,10 @@ class Recogniser:
         if written is None:
             return "its formula is too long"
         try:
-            return _named(written, "chain")
+            made = _named(written, "chain")
         except EmbactError as error:
             return str(error)
+        return dataclasses.replace(made, tested=is_steady(self.terms, term))
 
 
 def _named(text: str, stem: str) -> Activation:

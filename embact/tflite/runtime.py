@@ -147,7 +147,8 @@ def refusal(runtime: Runtime, error: Exception, *, resolver: str, where: str) ->
         return EmbactError("the model does not fit its kernels", got=ours[1].strip(), where=where)
     lacking = re.search(r"builtin opcode '(\w+)'|custom op(?:code)?: ?'?(\w+)", said)
     if not lacking:
-        return EmbactError(f"{runtime.version} refuses the model", got=said, where=where)
+        got = said or "no reason, perhaps too little memory"
+        return EmbactError(f"{runtime.version} refuses the model", got=got, where=where)
     op = lacking[1] or lacking[2]
     allowed = "operators of this resolver"
     if op.startswith("embact_"):

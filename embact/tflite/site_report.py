@@ -14,12 +14,13 @@ from embact.cost import instructions
 from embact.grid import QuantSpec  # noqa: TC001 - likewise
 from embact.tflite.layer_record import layer_digest
 from embact.tflite.layers import about, table_bytes
-from embact.tflite.placement import LayerPlacement, Placement, rows_of
+from embact.tflite.placement import rows_of
 from embact.tflite.stock_cost import StockCost, stock_cost
+from embact.tflite.today import NoStockError, StockError
 
 if TYPE_CHECKING:
     from embact.tflite.model import Model
-    from embact.tflite.placement import Placed
+    from embact.tflite.placement import LayerPlacement, Placement
 
 REPORT_SCHEMA = 2
 
@@ -42,7 +43,9 @@ class SiteReport:
     quantisation: the input and the output grid. about: how it was found. expression: the formula,
     where the activation is no catalogue entry. instructions: of the kernel, for each element on the
     report's core; None in the builtin form, where the runtime's own operators compute it. today:
-    what TFLM's own kernels take for the site on this core, operator by operator.
+    what TFLM's own kernels take for the site on this core, operator by operator. stock_error: of
+    the runtime's own operators against the function that the model has; None if it was not asked
+    for or cannot be told, with the reason in no_stock_error.
     """
 
     operators: tuple[int, ...]
@@ -63,6 +66,8 @@ class SiteReport:
     instructions: float | None
     today: StockCost | None
     certificate: Certificate
+    stock_error: StockError | None = None
+    no_stock_error: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,15 +150,16 @@ class Report:
     files: tuple[str, ...]
 
 
-def report_of(model: Model, one: Placed, decisions: Decisions) -> SiteReport | LayerReport:
-    """Return what is known about a placement in a model, ready to be written as JSON."""
-    if isinstance(one, Placement):
-        return site_report(model, one, decisions)
-    return layer_report(model, one, decisions)
+def site_report(
+    model: Model,
+    placement: Placement,
+    decisions: Decisions,
+    today: StockError | NoStockError | None = None,
+) -> SiteReport:
+    """Return what is known about an element-wise placement, ready to be written as JSON.
 
-
-def site_report(model: Model, placement: Placement, decisions: Decisions) -> SiteReport:
-    """Return what is known about an element-wise placement."""
+    today: the error of the runtime's own operators.
+    """
     site, fit, core = placement.site, placement.fit, decisions.core
     return SiteReport(
         operators=site.operators,
@@ -174,6 +180,8 @@ def site_report(model: Model, placement: Placement, decisions: Decisions) -> Sit
         instructions=None if decisions.form == "builtin" else instructions(fit.kernel, core),
         today=stock_cost(model, site, core),
         certificate=fit.certificate,
+        stock_error=today if isinstance(today, StockError) else None,
+        no_stock_error=today.reason if isinstance(today, NoStockError) else "",
     )
 
 

@@ -199,9 +199,9 @@ def _require_quantised(model: Model, graphs: list[Graph]) -> None:
         raise EmbactError(
             "quantise first: this is a float model",
             got=" and ".join(sorted(flowing)).lower() + " activations",
-            allowed="int8 or int16 activations; convert with TFLiteConverter, "
-            "optimizations = [Optimize.DEFAULT], a representative_dataset and "
-            "target_spec.supported_ops = [OpsSet.TFLITE_BUILTINS_INT8]",
+            allowed="int8 or int16 activations; `embact quantize` makes them from the Keras model "
+            "or SavedModel, or TFLiteConverter with optimizations = [Optimize.DEFAULT], a "
+            "representative_dataset and target_spec.supported_ops = [OpsSet.TFLITE_BUILTINS_INT8]",
             where=model.where,
         )
 

@@ -1,13 +1,12 @@
-"""What a site costs on a core today, what our kernel of it costs at most, and if TFLM can run it.
+"""What a site costs on a core today, and whether TFLM can run it.
 
 Today's costs are instructions of TFLM's own kernels, counted once and packaged as
 ``tflm_costs.json``; what was not counted is unknown, never guessed. This module must not know how
-anything is counted, or search for kernels.
+anything is counted, or kernels of ours.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -15,24 +14,19 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from embact import cost
 from embact.cores import CORES, DEFAULT_CORE
 from embact.errors import EmbactError, unknown_name
-from embact.ir import Table, add, const, lookup, x
-from embact.kernel import Kernel
-from embact.nn.prelu_layer import PreluLayer
-from embact.nn.softmax import Softmax
 from embact.sources import data_file
 from embact.tflite.graph import graph_of
 from embact.tflite.model import elements_of, names_of, shape_of
 from embact.tflite.ops import OPERATORS
-from embact.tflite.site import GluAsked, LayerSite
 
 if TYPE_CHECKING:
-    from embact.grid import QuantSpec
+    from pathlib import Path
+
     from embact.tflite.graph import Graph
     from embact.tflite.model import Model
-    from embact.tflite.site import Site
+    from embact.tflite.site import LayerSite, Site
 
 SCHEMA = 1
 FILE = "tflm_costs.json"
@@ -127,20 +121,6 @@ class StockCost:
 
 
 @dataclass(frozen=True)
-class OwnCost:
-    """What our kernel of a site costs for each element.
-
-    instructions: None if nothing comparable was measured. at_most: whether the search never takes
-    more, since that form always serves; otherwise it is what such kernels usually take. form: which
-    one, in words.
-    """
-
-    instructions: float | None
-    at_most: bool
-    form: str
-
-
-@dataclass(frozen=True)
 class TflmVerdict:
     """Whether TFLM can run a site as it is. why: the operator and the reason, "" for yes.
 
@@ -225,58 +205,6 @@ def operands_of(graph: Graph, position: int) -> str:
     return "scalar" if all(prod(shape) == 1 for shape in others) else "channels"
 
 
-def own_cost(site: Site | LayerSite, core: str = DEFAULT_CORE) -> OwnCost:
-    """Return what our kernel of a site takes, without a search for it.
-
-    From int8 a table of all inputs always serves. From int16 it is what interpolated tables of such
-    widths take, which serve nearly all functions. Raises EmbactError for an unknown core.
-    """
-    if core not in CORES:
-        raise unknown_name("core", core, CORES)
-    if isinstance(site, LayerSite):
-        return _layer_cost(site, core)
-    if site.spec.input.bits == 8:
-        found = cost.cost(_whole_table(site.spec), core)
-        return OwnCost(found.instructions, at_most=True, form="a table of all inputs")
-    words = INTERPOLATED[site.spec.output.bits]
-    measured = next(one for one in cost.packaged().measured if one.of == words)
-    instructions = measured.instructions[cost.packaged().cores.index(core)]
-    return OwnCost(instructions, at_most=False, form="an interpolated table")
-
-
-INTERPOLATED = {
-    16: "interp sigmoid s16 s16 cells 256 spacing_log2 8 fraction_bits 1 folded 0",
-    8: "interp sigmoid s16 s8 cells 16 spacing_log2 12 fraction_bits 0 folded 0",
-}
-"""Kernels of ``costs.json`` that stand for those of int16 inputs, by the output's width."""
-
-
-def _whole_table(spec: QuantSpec) -> Kernel:
-    bits = spec.input.bits
-    table = Table("table", (spec.output.code_min, *[spec.output.code_max] * 255))
-    return Kernel(lookup(table, add(x(), const(1 << (bits - 1)))), bits, spec.output.bits)
-
-
-def _layer_cost(site: LayerSite, core: str) -> OwnCost:
-    """Return what the row of ``bench.json`` of such a layer took."""
-    row, form = "", ""
-    match site.layer, site.spec.input.bits, site.spec.output.bits:
-        case Softmax(log=False), 8, 8:
-            row, form = "softmax_s8", "in rows of 1000; short rows take more"
-        case PreluLayer(), 8, 8:
-            row, form = "prelu_s8", "with 64 channels"
-        case GluAsked(), 8, 8:
-            row, form = "glu_s8", "with 32 channels"
-    found = _bench().get((row, core))
-    return OwnCost(found, at_most=False, form=form if found is not None else "not counted")
-
-
-@lru_cache
-def _bench() -> dict[tuple[str, str], float | None]:
-    rows = json.loads(data_file("bench.json").read_bytes())["rows"]
-    return {(row["row"], row["core"]): row["instructions"] for row in rows}
-
-
 def tflm_verdict(
     model: Model, site: Site | LayerSite, *, graph: Graph | None = None
 ) -> TflmVerdict:
@@ -301,11 +229,10 @@ def _refusal(graph: Graph, position: int) -> str:
     """Return why TFLM does not run an operator, or ""."""
     op, types = graph.ops[position], types_of(graph, position)
     source = types.split(">")[0]
+    if (op, types) in {(one.operator, one.types) for one in packaged().measured}:
+        return ""
     known = OPERATORS.get(op)
     if known is None:
-        measured = {(one.operator, one.types) for one in packaged().measured}
-        if (op, types) in measured:
-            return ""
         return f"TFLM is not known to run {op} of {types}"
     if not known.tflm:
         return f"TFLM has no {op}"
@@ -327,12 +254,23 @@ def _rescales(graph: Graph, position: int) -> bool:
 
 @lru_cache
 def packaged() -> TflmCosts:
-    """Return the packaged costs. Raises EmbactError if the file is not one of this schema."""
-    path = data_file(FILE)
+    """Return the packaged costs."""
+    return read(data_file(FILE))
+
+
+def read(path: Path) -> TflmCosts:
+    """Return the costs of a file. Raises EmbactError if it is not one of this schema."""
     try:
         found = msgspec.json.decode(path.read_bytes(), type=TflmCosts)
     except msgspec.DecodeError as error:
         raise EmbactError("not a file of TFLM's costs", got=error, where=str(path)) from None
-    if found.schema != SCHEMA or set(found.cores) != set(CORES):
-        raise EmbactError("schema or cores of TFLM's costs", got=found.schema, where=str(path))
+    if found.schema != SCHEMA:
+        where = str(path)
+        raise EmbactError(
+            "schema of TFLM's costs", got=found.schema, allowed=str(SCHEMA), where=where
+        )
+    count = len(found.cores)
+    whole = all(len(one.instructions) == count for one in found.measured)
+    if not whole or set(found.cores) != set(CORES) or set(found.float_unit) != set(CORES):
+        raise EmbactError("TFLM's costs of a core are missing", where=str(path))
     return found

@@ -12,12 +12,11 @@ from embact.cores import DEFAULT_CORE
 from embact.nn.prelu_layer import PreluLayer
 from embact.nn.softmax import Softmax
 from embact.tflite.graph import graph_of
+from embact.tflite.own_cost import OwnCost, own_cost
 from embact.tflite.site import LayerSite
 from embact.tflite.stock_cost import (
-    OwnCost,
     StockCost,
     TflmVerdict,
-    own_cost,
     packaged,
     stock_cost,
     tflm_verdict,

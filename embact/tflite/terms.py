@@ -169,8 +169,10 @@ def _sum(terms: Terms, args: tuple[int, ...]) -> int | None:
 
 
 def _difference(terms: Terms, args: tuple[int, ...]) -> int | None:
-    """Return exp(a) - 1 as expm1(a)."""
-    step = terms.steps[args[0]]
+    """Return exp(a) - 1 as expm1(a), and 1 - sigmoid(a) as sigmoid(-a)."""
+    step, other = (terms.steps[arg] for arg in args)
+    if _is(terms, other, "sigmoid", args[0], ONE):
+        return terms.make("sigmoid", terms.make("neg", *other.args))
     return terms.make("expm1", *step.args) if _is(terms, step, "exp", args[1], ONE) else None
 
 
@@ -203,7 +205,10 @@ def _over_one(terms: Terms, term: int) -> int | None:
 
 
 def _logarithm(terms: Terms, args: tuple[int, ...]) -> int | None:
-    """Return log(1 + exp(a)) as softplus(a), other log(1 + a) as log1p(a)."""
+    """Return log(1 + exp(a)) as softplus(a), of others log(1 + a) as log1p(a), and log(sigmoid)."""
+    if terms.steps[args[0]].op == "sigmoid":
+        opposite = terms.make("neg", *terms.steps[args[0]].args)
+        return terms.make("neg", terms.make("softplus", opposite))
     inner = _over_one(terms, args[0])
     if inner is None:
         return None

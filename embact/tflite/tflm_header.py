@@ -117,7 +117,7 @@ def _add_custom() -> list[str]:
     return [
         "template <unsigned int N>",
         "TfLiteStatus AddCustom(tflite::MicroMutableOpResolver<N>& resolver, const char* name,",
-        "                       const TFLMRegistration& registration) {",
+        "                       TFLMRegistration registration) {",  # in 2023 it was no const *
         "  return resolver.AddCustom(name, &registration);  // it keeps a copy",
         "}",
         "",

@@ -79,12 +79,10 @@ def quantise(asked: Asked, timeout_s: float = TIMEOUT_S) -> Quantised:
     network = asked.network
     where = str(network)
     if not (network.is_dir() or (network.is_file() and network.suffix in SUFFIXES)):
-        raise EmbactError(
-            "no trained network",
-            got=f"a {network.suffix or 'plain'} file" if network.is_file() else "nothing there",
-            allowed=f"a {' or '.join(SUFFIXES)} file, or the folder of a SavedModel",
-            where=where,
-        )
+        kinds = f"a {' or '.join(SUFFIXES)} file, or the folder of a SavedModel"
+        made = ", that it was made from" if network.suffix == ".tflite" else ""
+        got = f"a {network.suffix or 'plain'} file" if network.is_file() else "nothing there"
+        raise EmbactError("no trained network", got=got, allowed=kinds + made, where=where)
     if importlib.util.find_spec("tensorflow") is None:
         raise EmbactError(
             "quantising networks needs the package tensorflow",

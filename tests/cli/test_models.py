@@ -194,6 +194,8 @@ MISTAKES = {
     "convert ok.tflite --out out --max-bytes 0 --max-error 0 --family lut": "meets the budget",
     "convert ok.tflite --out out --form c": "form",
     "convert ok.tflite --out out --like tflite": "tflm",
+    "convert ok.tflite --out out --like tflm --max-error 2": "--like tflm",
+    "convert ok.tflite --out out --form builtin --target cortex-m4": "no C",
     "convert ok.tflite --out out --core cortex-m9": "core",
     "convert ok.tflite --out out --target cortex-m9": "core",
     "convert ok.tflite --out out --metric top1": "--data",

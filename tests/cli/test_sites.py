@@ -92,7 +92,7 @@ def test_what_is_left_alone_is_listed_once_for_each_reason(embact):
         assert text.count(" ".join(skip["reason"].split()[:4])) == 1
 
 
-@pytest.mark.parametrize("path", sorted(CORPUS.glob("*__int8.tflite"))[::6], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("*__int8.tflite"))[::12], ids=lambda p: p.stem)
 def test_every_model_of_the_corpus_is_shown(embact, path):
     found = document(embact, path, "--no-accuracy")
     done = embact("sites", path, "--no-accuracy")

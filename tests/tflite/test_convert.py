@@ -135,6 +135,16 @@ def test_a_model_without_sites_cannot_be_converted(build):
         convert(build.one_op("TANH"), [])
 
 
+def test_a_converted_model_is_not_converted_again(build, placed):
+    """Its functions would take the names of other ones."""
+    model = build.one_op("TANH")
+    placements = placed(model)
+    converted = parse(convert(model, placements))
+    for form in ("custom", "override"):
+        with pytest.raises(EmbactError, match="conversion of a converted model"):
+            convert(converted, placements, form)
+
+
 def test_the_folder_holds_model_header_kernels_and_report(digits, tmp_path, placed):
     placements = placed(digits)
     done = write_conversion(tmp_path / "out", digits, placements)

@@ -107,6 +107,44 @@ def test_a_pair_of_operators_is_computed_by_one_function(build, runtime):
     assert not np.array_equal(stock, (91 * (codes + 128) + 17) % 256 - 128)
 
 
+@pytest.mark.parametrize("count", [3, 7])
+def test_any_number_of_operators_is_computed_by_one_function(build, runtime, count):
+    tensors = [build.Tensor(f"t{i}") for i in range(count + 1)]
+    nodes = [build.Node("RELU", (i,), (i + 1,)) for i in range(count)]
+    model = build.model_of(tensors, nodes, [0], [count])
+    site = find_sites(model, singles=True).sites[0]
+    claim = claim_of(site, probe_address(), operators=tuple(range(count)), output=count)
+    delegate = make_delegate([claim])
+    interpreter = open_interpreter(runtime, model.content, delegate=delegate)
+    codes = all_codes(8)
+    assert np.array_equal(invoke(interpreter, codes), (91 * (codes + 128) + 17) % 256 - 128)
+    assert (delegate.replaced(), delegate.runs()) == (1, (1,))
+
+
+def test_a_function_that_reads_two_codes_for_one_gets_the_whole_input(build, runtime):
+    """size is of the output: the probe reads the first half, and the input must be twice as long"""
+    tensors = [
+        build.Tensor("axis", "INT32", (), 0, (), (1).to_bytes(4, "little")),
+        build.Tensor("in", shape=(1, 512)),
+        build.Tensor("a"),
+        build.Tensor("b"),
+        build.Tensor("out"),
+    ]
+    split = ("SplitOptions", schema().SplitOptionsT(numSplits=2))
+    nodes = [
+        build.Node("SPLIT", (0, 1), (2, 3), split),
+        build.Node("MUL", (2, 3), (4,), build.options("MUL")),
+    ]
+    model = build.model_of(tensors, nodes, [1], [4])
+    claim = Claim((0, 1), 1, 4, 8, 8, 256, probe_address(), inputs_per_output=2)
+    interpreter = open_interpreter(runtime, model.content, delegate=make_delegate([claim]))
+    codes = np.concatenate([all_codes(8), np.zeros(256, dtype=np.int64)])
+    assert np.array_equal(invoke(interpreter, codes), (91 * (codes[:256] + 128) + 17) % 256 - 128)
+    short = Claim((0, 1), 1, 4, 8, 8, 256, probe_address())
+    with pytest.raises(EmbactError, match="tensor 1 has 512 bytes, the kernel was made for 256"):
+        open_interpreter(runtime, model.content, delegate=make_delegate([short]))
+
+
 def test_only_the_claimed_operators_are_taken(build, runtime):
     tensors = [build.Tensor(name) for name in ("a", "b", "c", "d")]
     nodes = [build.Node("RELU", (i,), (i + 1,)) for i in range(3)]

@@ -121,9 +121,15 @@ def test_a_stock_model_with_other_outputs_cannot_be_compared(build, placed):
 
 def test_a_model_without_kernels_runs_as_it_is(build):
     model = build.one_op("TANH", elements=4)
-    found = evaluate(model, [], random_data(model, 9))
-    assert (found.sites, found.per_site) == (0, ())
-    assert (found.max_difference, found.changed_decisions, found.drop) == (0.0, 0, 0.0)
+    data = random_data(model, 9)
+    found = evaluate(model, [], data)
+    assert (found.sites, found.per_site, found.samples) == (0, (), 9)
+    assert (found.max_difference, found.changed_decisions, found.drop) == (None, None, None)
+    labelled = evaluate(model, [], Data(data.inputs, data.inputs[0].argmax(axis=1)))
+    assert (labelled.metric, labelled.before) == ("top1", None)
+    assert labelled.after > 0.5, "TANH keeps the place of the largest value, but for ties"
+    twice = evaluate(model, [], data, stock=model)
+    assert (twice.max_difference, twice.changed_decisions, twice.drop) == (0.0, 0, 0.0)
 
 
 def test_batches_are_filled_and_the_filling_is_not_counted(build, placed):
@@ -162,7 +168,8 @@ def test_labels_that_no_score_stands_for_are_refused(build, placed):
 def test_a_metric_that_fell_too_far_is_a_check_that_failed(build, max_drop, fails):
     model = build.one_op("TANH", elements=4)
     found = evaluate(model, [], random_data(model, 3))
-    worse = dataclasses.replace(found, metric="top1", before=0.98, after=0.975, drop=0.5)
+    scores = {"metric": "top1", "before": 0.98, "after": 0.975}
+    worse = dataclasses.replace(found, drop=0.5, drop_unit="percentage points", **scores)
     if not fails:
         check_drop(worse, max_drop)
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,6 +17,7 @@ from embact.tflite.runtime import find_runtime, open_interpreter
 from embact.tflite.site import Site
 from embact.tflite.sites import find_sites
 
+CORPUS = Path(__file__).parent / "corpus"
 CODES = np.arange(-128, 128, dtype=np.int8)
 
 
@@ -80,6 +83,16 @@ def test_a_constant_of_one_element_keeps_its_place(build):
     model = added(build, [7], constant_shape=())
     found = run(excerpt(model, site_of((0,), 0, 2)), CODES)
     assert np.array_equal(found, np.minimum(CODES.astype(int) + 7, 127))
+
+
+@pytest.mark.parametrize("name", ["prelu_one__int8", "hard_shrink__int8", "isru__int8"])
+def test_constants_of_higher_rank_do_not_change_the_shape_of_the_result(name):
+    model = read(CORPUS / f"{name}.tflite")
+    (site,) = find_sites(model).sites
+    cut = excerpt(model, site)
+    assert len(set(run(cut, CODES).tolist())) > 10
+    (target,) = open_interpreter(find_runtime(), cut).get_output_details()
+    assert target["shape"].tolist() == [1, 256]
 
 
 def test_a_constant_that_differs_from_place_to_place_is_refused(build):

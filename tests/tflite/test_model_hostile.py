@@ -259,6 +259,13 @@ def test_a_constant_of_another_size_than_its_shape_is_refused(build, dtype, shap
         build.model_of([build.Tensor("c", dtype, (), 0, shape, bytes(wanted))], [], [], [0])
 
 
+def test_data_in_the_buffer_of_what_is_computed_is_refused(build):
+    tree = build.one_op("TANH", elements=4).tree
+    tree.buffers[0].data = np.zeros(4, dtype=np.uint8)
+    with pytest.raises(EmbactError, match="4 bytes in buffer 0, which has to be empty"):
+        parse(pack(tree))
+
+
 def test_an_operator_with_the_options_of_another_is_refused(build):
     options = build.options("LEAKY_RELU", alpha=0.5)
     tensors = [build.Tensor("a"), build.Tensor("b")]

@@ -57,6 +57,7 @@ def test_observing_every_tensor_changes_no_output_of_the_stock_model(resolver):
     seen = run_model(model, data, (), runner=runner, observe=activations(model))
     assert len(seen.arrays) == len(plain.arrays) == 1
     assert np.array_equal(seen.arrays[0], plain.arrays[0])
+    assert not np.array_equal(seen.arrays[0][1:], plain.arrays[0][:-1]), "images differ"
     assert len(seen.observed) == len(activations(model)) > 8
 
 

@@ -264,6 +264,14 @@ def test_two_activations_in_a_row_stay_two_sites(build):
     assert [one.activation.name for one in find_sites(model).sites] == ["tanh", "silu"]
 
 
+def test_a_quantize_to_another_width_is_left_to_itself(build):
+    given = [build.Tensor("x", "INT16", (0.0002,))]
+    (site,) = find_sites(build.pattern("a = QUANTIZE x; y = TANH a", given=given)).sites
+    assert (site.ops, site.spec.input.dtype) == (("TANH",), "int8")
+    (site,) = find_sites(build.pattern("a = QUANTIZE x; y = TANH a")).sites
+    assert site.ops == ("QUANTIZE", "TANH")
+
+
 def test_the_largest_of_overlapping_patterns_is_the_site(build):
     lines = "a = EXP x; b = ADD a 1; c = LOG b; d = TANH c; y = MUL x d"
     (site,) = find_sites(build.pattern(lines)).sites

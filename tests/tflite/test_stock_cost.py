@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from embact import cost
+from embact.activations import activation
 from embact.cores import CORES
 from embact.errors import EmbactError
 from embact.fit.problem import Limits, Options, Problem
@@ -15,8 +16,9 @@ from embact.sources import data_file
 from embact.tflite import stock_cost as module
 from embact.tflite.model import read
 from embact.tflite.ops import OPERATORS
+from embact.tflite.own_cost import INTERPOLATED, LINES, own_cost
 from embact.tflite.sites import find_sites
-from embact.tflite.stock_cost import own_cost, packaged, stock_cost, tflm_verdict
+from embact.tflite.stock_cost import packaged, stock_cost, tflm_verdict
 
 CORPUS = Path(__file__).parent / "corpus"
 CNN = read(data_file("digits_cnn_int8.tflite"))
@@ -54,6 +56,23 @@ def test_the_packaged_file_has_every_core_and_says_where_it_is_from():
         assert all(value is None or value > 0 for value in row.instructions), row
         assert row.kernel in module.KERNELS
         assert (row.operands != "") == (row.operator in module.TWO_WAY), row
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"schema": 1', '"schema": 2', "schema"),
+        ('"measured": [', '"measured": [3,', "not a file"),
+        ('"cortex-m55"],', '"cortex-m56"],', "missing"),
+        ('"cores": [', '"cores": ["cortex-m99", ', "missing"),
+    ],
+)
+def test_another_file_of_costs_is_refused(tmp_path, old, new, said):
+    text = data_file(module.FILE).read_text("utf-8")
+    assert old in text
+    (tmp_path / "costs.json").write_text(text.replace(old, new), "utf-8")
+    with pytest.raises(EmbactError, match=said):
+        module.read(tmp_path / "costs.json")
 
 
 def test_what_was_counted_is_what_tflm_is_said_to_run():
@@ -156,6 +175,14 @@ def test_int16_is_no_bound_and_says_so(core):
     found = own_cost(first, core)
     assert not found.at_most
     assert found.instructions > 0
+
+
+def test_the_kernels_that_stand_for_others_were_measured():
+    measured = [one.of for one in cost.packaged().measured]
+    for words in {*INTERPOLATED.values(), *LINES.values()}:
+        assert measured.count(words) == 1, words
+    for name in set(LINES) - {"relu6_over_6"}:
+        assert activation(name).name == name
 
 
 def test_layers_that_were_not_measured_have_no_cost(build):

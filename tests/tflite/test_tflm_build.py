@@ -121,3 +121,20 @@ def test_glue_of_two_models_links_into_one_program(tmp_path):
 def test_a_routine_without_what_identifies_its_nodes_is_an_error(form, wrong, words):
     with pytest.raises(EmbactError, match=words):
         deployment_files(tflm.deployment(form, [wrong]))
+
+
+HOSTILE = 'a"; */ /* \n#error x\n`$(rm)` %n ??/ \\ \udc80 \u2028' + "x" * 10_000
+
+
+def test_names_that_hold_anything_compile_all_the_same(tmp_path):
+    asked = tflm.deployment("custom", tflm.CUSTOM, ("CONV_2D", "GELU"))
+    folder = tflm.write(tmp_path, dataclasses.replace(asked, stem=HOSTILE, foreign=(HOSTILE,)))
+    tflm.compiled(folder, [folder / "embact_tflm.cc"], "-fsyntax-only")
+    tflm.compiled(folder, [folder / "model.cc"], "-fsyntax-only")
+    use = folder / "use.cc"
+    use.write_text(
+        '#include "embact_tflm.h"\nint main() {\n  embact::OpResolver r;\n'
+        "  return embact::RegisterAll(r);\n}\n"
+    )
+    _, said = tflm.compiled(folder, [use], "-fsyntax-only", check=False)
+    assert "TFLM has no method for GELU, a__" in said

@@ -90,6 +90,21 @@ def test_codes_are_judged_as_certify_judges_a_kernel_of_them(name):
         assert getattr(found, field) == getattr(proved, field), field
 
 
+def test_where_the_oracle_would_take_minutes_both_sides_of_a_tie_are_right():
+    known, spec = activation("leaky_relu", alpha=0.5), QuantSpec(Grid(1.0, 0, 16), Grid(1.0, 0, 16))
+    codes = np.arange(-32768, 32768)
+    halves = np.where(codes < 0, codes / 2, codes)
+    for outputs in (np.floor(halves), np.ceil(halves)):
+        found = stock_error(known, spec, outputs, RAN, (-32768, 32767))
+        assert (found.truth, found.not_correctly_rounded) == ("float64", 0)
+    outputs = np.floor(halves)
+    outputs[[5, 40000]] += 2
+    found = stock_error(known, spec, outputs, RAN, (-32768, 32767))
+    assert (found.max_error_codes, found.not_correctly_rounded) == (2, 2)
+    few = stock_error(activation("sigmoid"), spec, outputs, RAN, (-32768, 32767))
+    assert few.truth == "oracle"
+
+
 def test_one_wrong_code_is_seen():
     known = activation("sigmoid")
     right = np.clip(np.floor(256 / (1 + np.exp(-0.05 * (CODES - 3.0))) + 0.5) - 128, -128, 127)

@@ -3,7 +3,6 @@
 Skipped where TensorFlow is not installed: it is in the extra ``train``.
 """
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -19,7 +18,6 @@ from embact.tflite.data import input_ports, output_ports
 from embact.tflite.model import read, schema
 from embact.tflite.sites import find_sites
 from embact.train.quantize import Asked, _check_ends, quantise
-from embact.train.worker import _refused, _unreadable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 with warnings.catch_warnings():
@@ -175,13 +173,6 @@ def test_a_model_whose_input_is_float_does_not_pass():
         _check_ends(model, "int8")
 
 
-def test_what_tensorflow_says_otherwise_is_passed_on_in_short():
-    assert "got something else" in str(_unreadable("something else\nat line 7", "m"))
-    job = Asked(Path("m"), Path("x"))
-    with pytest.raises(AttributeError):  # it wants a Job
-        _refused("boom", job)
-
-
 def program(*words):
     path = os.pathsep.join(sys.path)
     environment = dict(os.environ, PYTHONPATH=path)
@@ -212,17 +203,13 @@ def test_the_program_writes_the_model_and_says_what_comes_next(place, tmp_path):
     assert (facts["samples"], facts["in_float"]) == (10, {})
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="no TensorFlow")
-def test_mistakes_are_found_before_tensorflow_is_loaded(place, tmp_path):
-    out = tmp_path / "m.tflite"
-    tflite = HERE.parents[1] / "tflite" / "corpus" / "relu_bare__int8.tflite"
-    for words, message in (
-        ((tflite, "--out", out), "no trained network: got a .tflite file"),
-        ((place / "gelu.keras", "--out", tmp_path), "--out"),
-        ((place / "gelu.keras", "--out", out, "--dtype", "int4"), "dtype: got 'int4'"),
-        ((place / "gelu.keras", "--out", out, "--samples", 0), "samples: got 0"),
-        ((tmp_path, "--out", out), "another folder"),
-    ):
-        done = program(*words, "--data", place / "x.npz")
-        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-        assert message in done.stderr
+def test_the_program_goes_on_with_the_conversion(place, tmp_path):
+    out, folder = tmp_path / "m.tflite", tmp_path / "converted"
+    words = (place / "gelu.keras", "--data", place / "x.npz", "--out", out, "--convert", folder)
+    done = program(*words)
+    assert done.returncode == 0, done.stderr
+    assert read(folder / "m.tflite").sha256 != read(out).sha256
+    assert (folder / "report.json").is_file()
+    again = program(*words, "--force")
+    assert again.returncode == 2
+    assert "--convert: got" in again.stderr

@@ -51,7 +51,7 @@ LACKING = {
         "shift_pwl": "apl celu clipped_relu elu erf exp gelu gelu_sigmoid gelu_tanh hard_shrink "
         "hard_sigmoid_02 hard_sigmoid_05 hard_swish hard_tanh identity isrlu isru "
         "leaky_relu log_sigmoid mish relu relu_n1_to_1 rrelu selu sigmoid silu "
-        "soft_shrink softplus softsign sparse_relu sqnl squareplus swish tanh "
+        "soft_shrink softplus softsign sparse_plus sparse_relu sqnl squareplus swish tanh "
         "tanh_shrink thresholded_relu",
         "tflm": "elu hard_swish relu",
     },
@@ -59,8 +59,8 @@ LACKING = {
         "composed": "relu_n1_to_1 softsign tanh",
         "interp": "apl celu elu erf exp gelu gelu_sigmoid gelu_tanh hard_shrink hard_sigmoid_02 "
         "hard_sigmoid_05 hard_swish isrlu isru mish selu sigmoid silu soft_shrink "
-        "softplus softsign sparse_relu sqnl squareplus swish tanh tanh_shrink threshold "
-        "thresholded_relu",
+        "softplus softsign sparse_plus sparse_relu sqnl squareplus swish tanh tanh_shrink "
+        "threshold thresholded_relu",
         "shift_pwl": "isrlu softplus",
         "tflm": "elu hard_swish leaky_relu relu relu6 sigmoid tanh",
     },
@@ -74,14 +74,14 @@ grids that it is asked about. Knots do not fall on a jump; TFLM has no kernels o
 
 BEYOND = {
     (8, 8): {
-        "affine": "celu elu erf isrlu isru sqnl tanh",
+        "affine": "celu elu erf isrlu isru sparse_plus sqnl tanh",
         "rational": "erf hard_sigmoid hard_sigmoid_02 hard_sigmoid_05 hard_tanh identity isru "
         "relu_n1_to_1 sqnl tanh",
     },
     (16, 16): {},
     (8, 16): {},
     (16, 8): {
-        "affine": "celu erf",
+        "affine": "celu erf sparse_plus",
         "rational": "erf hard_sigmoid hard_sigmoid_02 hard_sigmoid_05 hard_tanh identity "
         "relu_n1_to_1 sqnl tanh",
     },

@@ -5,7 +5,7 @@ everything that is written beside the model. It must be refused with an EmbactEr
 that parses again; an exception of another kind, a crash, a hang, too much memory, or a character of
 one of its names in C, C++ or CMake is a failure. Mutants depend on --seed and their number alone.
 
-Run it with `python tools/fuzz_models.py`: 20,000 mutants, some twenty minutes on one core.
+Run it with `python tools/fuzz_models.py`: 20,000 mutants, some three minutes of one core.
 """
 
 from __future__ import annotations

@@ -28,13 +28,18 @@ def console() -> Console:
 
 
 def say(text: str = "") -> None:
-    """Print a line as it is."""
-    print(text)  # noqa: T201 - this is the place that prints
+    """Print a line as it is; what the terminal's encoding lacks, as in a file's name, escaped."""
+    print(_encodable(text, sys.stdout.encoding))  # noqa: T201 - this is the place that prints
 
 
 def complain(text: str) -> None:
     """Print a line on stderr."""
-    print(text, file=sys.stderr)  # noqa: T201 - likewise
+    print(_encodable(text, sys.stderr.encoding), file=sys.stderr)  # noqa: T201 - likewise
+
+
+def _encodable(text: str, encoding: str | None) -> str:
+    known = encoding or "utf-8"
+    return text.encode(known, "backslashreplace").decode(known)
 
 
 def as_json(document: Any) -> None:

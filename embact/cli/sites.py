@@ -148,7 +148,7 @@ def _show_site(one: Surveyed) -> None:
 
 def _shown(name: str) -> str:
     """Return a tensor's name without what a terminal would obey, and not too long."""
-    plain = "".join(c if c.isprintable() else "?" for c in name)
+    plain = "".join(c if c.isprintable() else "?" for c in name) or "(no name)"
     return plain if len(plain) <= 60 else f"{plain[:57]}..."
 
 
@@ -195,7 +195,7 @@ def _error_text(error: StockError | NoStockError | None) -> str:
     if error is None:
         return ""
     if not isinstance(error, StockError):
-        return f"not known: {error.reason}"
+        return f"- ({error.reason})"
     return (
         f"{error.max_error_codes} {'code' if error.max_error_codes == 1 else 'codes'} "
         f"({stated(error.max_error_lsb)} lsb at {error.worst_input}, "
@@ -213,10 +213,8 @@ def _show_totals(total: Totals, core: str) -> None:
             f"{total.today:,.0f} today, about {total.embact:,.0f} with embact."
         )
     else:
-        show.wrapped(
-            f"Instructions for an inference on {core}: not known today, "
-            f"about {total.bound:,.0f} with embact."
-        )
+        bound = f", about {total.bound:,.0f} with embact" if total.bound else ""
+        show.wrapped(f"Instructions for an inference on {core}: not known today{bound}.")
     if total.float_unit:
         show.wrapped(f"Float operators were counted with {total.float_unit}.")
 

@@ -49,11 +49,14 @@ def bytes_of_tables(placements: Iterable[Placement]) -> int:
 
 
 def warnings_of(placements: Iterable[Placement]) -> tuple[str, ...]:
-    """Return what a user of the builtin form has to know about tables with int16 codes."""
+    """Return what a user of the builtin form has to know: memory, and int16 codes in TFLM."""
     placed = list(placements)
+    if not placed:
+        return ()
+    most = 8 * max(one.site.elements for one in placed)
     wide = [one for one in placed if one.site.spec.input.bits == 16]
     words = [one for one in placed if one.site.spec.output.bits == 16]
-    said = []
+    said = [f"the int32 tensors of the largest activation take {most:,} bytes of RAM while it runs"]
     if wide:
         said.append(
             f"int16 inputs need tables of 65,536 entries: {bytes_of_tables(wide):,} bytes of the "

@@ -39,8 +39,8 @@ def _of_tensors(tree: Tree, graph: Tree) -> Iterator[str]:
             yield f"tensor {position} in buffer {tensor.buffer}"
         elif wrong := _wrong_size(tensor, tree.buffers[tensor.buffer]):
             yield f"tensor {position} with {wrong} bytes"
-        if any(size < 0 for size in shape_of(tensor)):
-            yield f"tensor {position} with shape {shape_of(tensor)}"
+        if negative := [size for size in shape_of(tensor) if size < 0]:
+            yield f"tensor {position} with {negative[0]} in its shape"
         if tensor.type not in types:
             yield f"tensor {position} of a type ({tensor.type}) that the schema lacks"
 

@@ -100,9 +100,9 @@ def write_conversion(
     report = Report(
         schema=REPORT_SCHEMA,
         embact=__version__,
-        model=Path(model.where).name,
+        model=_readable(Path(model.where).name),
         model_sha256=model.sha256,
-        converted=Path(model.where).stem + ".tflite",
+        converted=stem_of(model) + ".tflite",
         converted_sha256=hashlib.sha256(converted).hexdigest(),
         table_bytes=_table_bytes(placements, decisions.form),
         sites=tuple(row for row in rows if isinstance(row, SiteReport)),
@@ -128,7 +128,7 @@ def conversion_files(
 
     Raises EmbactError if two files would have one name.
     """
-    stem, form = Path(model.where).stem, decisions.form
+    stem, form = stem_of(model), decisions.form
     only = core(decisions.target) if decisions.target else None
     code: dict[str, str] = {}
     records: dict[str, str] = {}
@@ -162,6 +162,15 @@ def _routines(model: Model, placements: Sequence[Placed], form: str) -> tuple[Ro
     if form == "builtin":
         return ()
     return routines(placements, model if form == "override" else None)
+
+
+def stem_of(model: Model) -> str:
+    """Return the name of a model's file without suffix; bytes that are no UTF-8 become _."""
+    return _readable(Path(model.where).stem).replace("\N{REPLACEMENT CHARACTER}", "_")
+
+
+def _readable(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def operators_in(model: Model) -> dict[str, tuple[str, ...]]:

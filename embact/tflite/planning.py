@@ -9,6 +9,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from embact.certify import certify
 from embact.errors import EmbactError, unknown_name
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import AUTO, fit
@@ -17,7 +18,7 @@ from embact.nn.softmax import Softmax
 from embact.tflite.builtin_form import table_fit
 from embact.tflite.convert import FORMS
 from embact.tflite.layers import unit_of
-from embact.tflite.placement import place, place_layers
+from embact.tflite.placement import LayerPlacement, place, place_layers
 from embact.tflite.routines import distinguished
 from embact.tflite.site_report import SkippedReport
 from embact.tflite.sites import find_sites
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from embact.fit.record import Fit
     from embact.tflite.model import Model
-    from embact.tflite.placement import Placed, Unit
+    from embact.tflite.placement import Placed, Placement, Unit
     from embact.tflite.site import Findings, LayerSite, Site
 
 LIKE = ("", "tflm")
@@ -141,10 +142,27 @@ def make_plan(
 def arranged(
     model: Model, placed: Sequence[Placed], skipped: tuple[SkippedReport, ...], wanted: Wanted
 ) -> Plan:
-    """Return a plan with its placements in the order that the model runs them."""
+    """Return a plan with its placements in the order that the model runs them, all proved again.
+
+    A formula that was read from the graph may be known to be steady in float64. Its kernel's file
+    does not say so: there the oracle decides at every input, as for a formula of the user's.
+    """
+    placed = tuple(one if isinstance(one, LayerPlacement) else _by_oracle(one) for one in placed)
     if wanted.form == "override":
         placed = distinguished(model, placed)
     return Plan(tuple(sorted(placed, key=lambda one: one.site.operators[-1])), skipped)
+
+
+def _by_oracle(one: Placement) -> Placement:
+    """Return a placement whose certificate is that of its activation as a file has it."""
+    found = one.fit
+    if not (found.activation.expression and found.activation.tested):
+        return one
+    act = dataclasses.replace(found.activation, tested=False)
+    problem = dataclasses.replace(found.problem, activation=act)
+    proved = certify(act, found.spec, found.kernel, problem.histogram)
+    fit_again = dataclasses.replace(found, problem=problem, certificate=proved)
+    return dataclasses.replace(one, fit=fit_again)
 
 
 def _skip(site: Site | LayerSite, reason: str) -> SkippedReport:

@@ -210,7 +210,9 @@ class Recogniser:
         spread = self.terms.evaluate(term, SPREAD, self._known)
         steps = [self.terms.steps[one] for one in self.terms.needed(term)]
         numbers = (as_float(step.value) for step in steps if step.op == "number")
-        constants = tuple(dict.fromkeys(number for number in numbers if number))
+        constants = tuple(
+            dict.fromkeys(number for number in numbers if number and math.isfinite(number))
+        )
         return Values(spread, constants[:MOST_CONSTANTS], frozenset(step.op for step in steps))
 
     def _alike(self, known: Activation, term: int, values: Values) -> bool:
@@ -240,7 +242,7 @@ class Recogniser:
         if bad.size:
             return f"its result is not finite where its input is {x[bad[0]]:g}"
         for text in _bent_lines(self._values_of(term)):
-            made = _named(text, "keras_relu")
+            made = dataclasses.replace(_named(text, "keras_relu"), tested="-" not in text)
             if self._alike(made, term, self._values_of(term)) and self.agrees(made, term, spec):
                 return made
         written = text_of(self.terms, term)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def _leaky_relu(options: Tree) -> Activation:
-    return activation("leaky_relu", alpha=float(options.alpha) if options else 0.0)
+    return activation("leaky_relu", alpha=float(getattr(options, "alpha", 0.0)))
 
 
 def _gelu(options: Tree) -> Activation:
-    return activation("gelu_tanh" if options and options.approximate else "gelu")
+    return activation("gelu_tanh" if getattr(options, "approximate", False) else "gelu")
 
 
 SINGLE: dict[str, Callable[[Tree], Activation]] = {

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 DIGITS = 17
 """Decimal digits that a float64 has; fractions of more are rounded to it."""
 
+LEAST = Fraction(1, 10**300)
+"""The least number, and one over the greatest, that a formula may have."""
+
 SUM, PRODUCT, POWER, ATOM = range(1, 5)
 
 INFIX: dict[str, tuple[str, int, int, int]] = {
@@ -87,6 +90,8 @@ def number_text(value: Fraction) -> Written:
     """
     if value < 0:
         return Written(f"-{number_text(-value).text}", SUM)
+    if value and not LEAST <= value <= 1 / LEAST:
+        return Written("1e999", ATOM)  # which no formula may have: it is refused
     short = repr(as_float(value))
     if Fraction(short) != value and len(f"{value.numerator}{value.denominator}") <= DIGITS:
         return Written(f"({value.numerator}/{value.denominator})", ATOM)

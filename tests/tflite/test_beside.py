@@ -17,9 +17,10 @@ from embact.tflite.folder import write_conversion
 from embact.tflite.layers import unit_of
 from embact.tflite.model import pack, read
 from embact.tflite.placement import LayerPlacement, place, place_layers
-from embact.tflite.planning import Wanted, findings_for
+from embact.tflite.planning import Wanted, arranged, findings_for
 from embact.tflite.routines import sources
 from embact.tflite.site_report import Decisions
+from embact.tflite.sites import find_sites
 
 CORPUS = Path(__file__).parent / "corpus"
 LAYERS = ["softmax__int8", "log_softmax__int8", "prelu_channel__int8", "glu__int8"]
@@ -28,13 +29,13 @@ GATES = ["glu_gate_first__int8"]
 
 def planned(name, form="custom"):
     """A model of the corpus, or of the package, and placements by tables of all its sites."""
-    model = read(CORPUS / f"{name}.tflite")
-    findings = findings_for(model, Wanted(form))
+    model, wanted = read(CORPUS / f"{name}.tflite"), Wanted(form)
+    findings = findings_for(model, wanted)
     placed = (
         *place(findings.sites, [table_fit(site) for site in findings.sites]),
         *place_layers(findings.layers, [unit_of(layer) for layer in findings.layers]),
     )
-    return model, placed
+    return model, arranged(model, placed, (), wanted).placements
 
 
 @pytest.fixture
@@ -73,6 +74,45 @@ def test_a_converted_layer_runs_and_is_compared_with_the_stock_model(written, na
     limit = 0 if "softmax" in name or "prelu" in name else 2
     assert found.sites == 1
     assert found.max_difference <= limit
+
+
+def test_a_kernel_of_a_formula_that_was_read_from_the_graph_is_found_again(written):
+    """The graph's formula is known to be steady in float64, which its kernel's file cannot say."""
+    done = written("hard_sigmoid__int8")
+    (one,) = kernels_beside(read(done.model))
+    assert one.fit.activation.expression
+    assert one.fit.certificate.oracle_points == 256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["custom", "override"])
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("*__int8.tflite")), ids=lambda p: p.stem)
+def test_every_model_of_the_corpus_is_read_back(written, path, form):
+    model, placed = planned(path.stem, form)
+    if not placed:
+        pytest.skip("nothing to convert")
+    done = written(path.stem, form)
+    found = kernels_beside(read(done.model))
+    key = [(one.function, one.site.input, one.site.output) for one in placed]
+    assert sorted((one.function, one.site.input, one.site.output) for one in found) == sorted(key)
+    assert sources_beside(read(done.model)).keys() == sources(placed).keys()
+    assert [one.site.spec for one in found].count(None) == 0
+    assert read(done.model).content != model.content or form == "override"
+
+
+@pytest.mark.slow
+def test_an_int16_gate_is_read_back_from_its_kernel(tmp_path):
+    model = read(CORPUS / "glu__int16x8.tflite")
+    layers = find_sites(model).layers
+    placed = place_layers(layers, [unit_of(layer, family="interp") for layer in layers])
+    done = write_conversion(tmp_path / "out", model, placed)
+    found = kernels_beside(read(done.model))
+    assert sources(found) == sources(placed)
+    record = json.loads(done.kernels[-1].read_bytes())
+    assert record["glu"]["gate"]["family"] == "interp"
+    edited(done.kernels[-1], lambda record: record["glu"]["grids"]["b"].update(zero_point=1))
+    with pytest.raises(EmbactError, match="gate for other grids"):
+        kernels_beside(read(done.model))
 
 
 def edited(path, change):
@@ -124,6 +164,23 @@ def test_a_layer_on_tensors_of_another_grid_is_refused(written):
     done.model.write_bytes(pack(tree))
     with pytest.raises(EmbactError, match="layer for other tensors"):
         kernels_beside(read(done.model))
+
+
+@pytest.mark.parametrize(("scale", "taken"), [(1 / 65535, True), (1 / 65000, False)])
+def test_an_output_scale_that_tflm_takes_for_its_own_is_accepted(build, tmp_path, scale, taken):
+    tensors = [
+        build.Tensor("in", "INT8", (0.07,), 2, (1, 4)),
+        build.Tensor("out", "INT16", (scale,), -32768, (1, 4)),
+    ]
+    node = build.Node("SOFTMAX", (0,), (1,), build.options("SOFTMAX", beta=1.0))
+    model = build.model_of(tensors, [node], [0], [1])
+    layers = findings_for(model, Wanted()).layers
+    assert bool(layers) == taken
+    if taken:
+        placed = place_layers(layers, [unit_of(layer) for layer in layers])
+        done = write_conversion(tmp_path / "out", model, placed)
+        (found,) = kernels_beside(read(done.model))
+        assert found.site.spec.output.scale == pytest.approx(scale)
 
 
 def test_a_missing_record_of_a_layer_is_named(written):

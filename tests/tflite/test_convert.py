@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
 
 import numpy as np
@@ -210,6 +211,25 @@ def test_an_output_folder_that_exists_is_left_alone(build, tmp_path, placed):
     with pytest.raises(EmbactError, match=r"output folder.*exists"):
         write_conversion(tmp_path / "out", model, placed(model))
     assert list(tmp_path.rglob("*")) == [tmp_path / "out"]
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        (b'a "b";$(c) d*.tflite', 'a "b";$(c) d*.tflite'),
+        (b"line\nbreak??.tflite", "line\nbreak??.tflite"),
+        (b"\xffx.tflite", "_x.tflite"),
+        ("\N{GREEK SMALL LETTER BETA}.tflite".encode(), "\N{GREEK SMALL LETTER BETA}.tflite"),
+    ],
+)
+def test_a_model_of_any_file_name_is_converted(build, tmp_path, placed, name, written):
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(build.one_op("TANH").content)
+    model = read(path)
+    done = write_conversion(tmp_path / "out", model, placed(model))
+    assert done.model.name == written
+    assert json.loads((done.folder / "report.json").read_bytes())["converted"] == written
+    assert len(kernels_beside(read(done.model))) == 1
 
 
 def test_a_folder_that_cannot_be_written_leaves_nothing_behind(build, tmp_path, placed):

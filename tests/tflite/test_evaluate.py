@@ -84,8 +84,15 @@ def facts(found):
     return dataclasses.replace(found, model="", per_site=()), sites
 
 
-@pytest.mark.parametrize("resolver", ["reference", "default"])
-@pytest.mark.parametrize("runtime", ["litert", "tflite-runtime"])
+@pytest.mark.parametrize(
+    ("runtime", "resolver"),
+    [
+        ("litert", "reference"),
+        pytest.param("litert", "default", marks=pytest.mark.slow),
+        pytest.param("tflite-runtime", "reference", marks=pytest.mark.slow),
+        pytest.param("tflite-runtime", "default", marks=pytest.mark.slow),
+    ],
+)
 def test_a_converted_model_computes_what_the_original_does_with_the_same_kernels(
     tmp_path, placed, runtime, resolver
 ):

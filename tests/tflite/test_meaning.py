@@ -254,6 +254,13 @@ def test_a_formula_that_doubles_at_each_step_is_given_up_without_being_written()
     assert len(terms.steps) < 600
 
 
+@pytest.mark.parametrize("value", [Fraction(10) ** 400, Fraction(10) ** -400])
+def test_a_number_beyond_a_formulas_is_refused_and_not_rounded(value, refuses):
+    text = number_text(value).text
+    with refuses("number", "1e999", "1e-300..1e300"):
+        parse(f"x+{text}")
+
+
 @pytest.mark.parametrize("value", [Fraction(1, 7), Fraction(-22, 7), Fraction(10) ** 30])
 def test_a_number_is_read_back_exactly(value):
     terms, text = Terms(), number_text(value).text

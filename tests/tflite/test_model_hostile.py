@@ -346,3 +346,11 @@ def test_every_aligned_number_of_a_file_can_be_wrong():
 def test_every_beginning_of_a_file_is_refused():
     for length in range(len(SMALL) - 16):
         assert not survives(SMALL[:length])
+
+
+def test_an_error_about_a_shape_of_thousands_of_sizes_is_short(build):
+    tree = build.one_op("TANH", elements=4).tree
+    tree.subgraphs[0].tensors[0].shape = [1] * 5000 + [-7]
+    with pytest.raises(EmbactError, match="tensor 0 with -7 in its shape") as error:
+        parse(pack(tree))
+    assert len(str(error.value)) < 200

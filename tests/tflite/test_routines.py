@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,19 +14,31 @@ import pytest
 from embact.activations import activation
 from embact.cores import CORES, core
 from embact.errors import CheckFailed, EmbactError
-from embact.fit.problem import Problem
+from embact.fit.problem import Limits, Problem
 from embact.fit.search import fit
 from embact.grid import Grid, QuantSpec
 from embact.nn.glu import Grids
 from embact.nn.prelu_layer import layer_of_codes
 from embact.nn.softmax import Softmax
 from embact.run.toolchain import STRICT, find_compiler
+from embact.sources import data_file
 from embact.tflite.compiled import compile_placed, compile_routines
+from embact.tflite.folder import write_conversion
 from embact.tflite.layer_check import check_layers
 from embact.tflite.layers import outputs, rows_to_compare, unit_of
+from embact.tflite.model import read
 from embact.tflite.placement import kernels_of, layers_of, place, place_layers
+from embact.tflite.planning import Wanted, findings_for, make_plan
 from embact.tflite.routines import OPS_HEADER, routines, sources
 from embact.tflite.site import GluAsked, LayerSite, Site
+from embact.tflite.site_report import Decisions
+
+CORPUS = Path(__file__).parent / "corpus"
+_SPEC = importlib.util.spec_from_file_location(
+    "embact_tests_tflm", Path(__file__).parent / "tflm_api" / "running.py"
+)
+tflm = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(tflm)
 
 S8, S8_OUT = Grid(0.05, 3, 8), Grid(0.04, -7, 8)
 S16 = Grid(0.0002, 0, 16)
@@ -280,6 +294,21 @@ def test_c_for_one_core_is_smaller_and_names_the_core(every, name):
     assert sum(map(len, pruned.values())) < sum(map(len, files.values()))
     assert "#error" in pruned["embact_kernels.h"]
     assert name in CORES
+
+
+@pytest.mark.parametrize("form", ["custom", "override"])
+@pytest.mark.parametrize("name", ["digits_mlp_int8", "softmax__int8", "prelu_channel__int8"])
+def test_the_glue_of_a_written_folder_compiles_without_a_warning(tmp_path, name, form):
+    path = CORPUS / f"{name}.tflite"
+    model, wanted = read(path if path.exists() else data_file(path.name)), Wanted(form)
+
+    def table(site):
+        return Problem(site.activation, site.spec, Limits(0))
+
+    plan = make_plan(model, findings_for(model, wanted), wanted, table)
+    done = write_conversion(tmp_path / "out", model, plan.placements, Decisions(form=form))
+    tflm.compiled(done.folder, [done.folder / "embact_tflm.cc"], "-fsyntax-only")
+    tflm.compiled(done.folder, [done.folder / "model.cc"], "-fsyntax-only")
 
 
 def test_no_placement_has_no_c():

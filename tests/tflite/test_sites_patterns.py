@@ -389,6 +389,18 @@ def test_a_product_of_a_tensor_with_itself_many_times_has_no_long_formula(build)
     assert all(len(one.activation.formula) < 500 for one in find_sites(build.pattern(lines)).sites)
 
 
+@pytest.mark.parametrize("factor", ["1e38", "1e-38"])
+@pytest.mark.parametrize("op", ["MUL", "DIV"])
+def test_constants_whose_product_no_float_holds_make_no_site(build, op, factor):
+    names = [*"abcdehijklmnop", "y"]
+    lines = "z = ABS x; " + "; ".join(
+        f"{b} = {op} {a} {factor}" for a, b in zip(["z", *names[:-1]], names, strict=True)
+    )
+    given = [build.Tensor("x", shape=(1, 8))]
+    sites = find_sites(build.pattern(lines, given=given, shape=(1, 8))).sites
+    assert all("1e999" not in one.activation.formula for one in sites)
+
+
 def test_a_variable_is_in_no_pattern(build):
     model = build.pattern("g = LOGISTIC x; y = MUL x g")
     model.tree.subgraphs[0].tensors[1].isVariable = True

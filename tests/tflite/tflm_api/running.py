@@ -22,6 +22,7 @@ from embact.tflite.routine import Routine
 
 API = Path(__file__).parent
 STRICT = ["-std=c++17", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror"]
+OBJECT = ("-c", "-o", "checked.o")  # zig knows no -fsyntax-only
 BARE = ["-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"]
 
 X = Grid(0.05, -3, 8)

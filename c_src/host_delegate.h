@@ -4,7 +4,7 @@
  *
  * Above: the part of TFLite's C interface that it needs, in our own words. The runtimes promise to
  * append to these structures and never to reorder them, so one set of declarations serves all; the
- * self-test in embact/tflite/probe.py notices if that ever fails. Fields that are not read are
+ * self-test in embact/tflite/host/probe.py notices if that ever fails. Fields that are not read are
  * named only to give the others their place. Below: what Python calls.
  */
 #ifndef EMBACT_HOST_DELEGATE_H

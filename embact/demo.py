@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from embact.errors import EmbactError
 from embact.sources import data_file
 from embact.tflite.beside import report_beside, sources_beside
-from embact.tflite.compiled import compile_placed
-from embact.tflite.data import load_data
-from embact.tflite.evaluate import Evaluation, evaluate
+from embact.tflite.find.sites import find_sites
 from embact.tflite.folder import KERNELS, REPORT, Conversion, write_conversion
+from embact.tflite.host.compiled import compile_placed
+from embact.tflite.host.data import load_data
+from embact.tflite.host.evaluate import Evaluation, evaluate
 from embact.tflite.model import read
 from embact.tflite.placement import fit_sites
 from embact.tflite.routines import sources
-from embact.tflite.sites import find_sites
 
 if TYPE_CHECKING:
     from collections.abc import Callable

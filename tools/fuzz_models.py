@@ -31,13 +31,13 @@ from embact.nn.prelu_layer import PreluLayer
 from embact.nn.softmax import Softmax
 from embact.tflite.builtin_form import table_fit
 from embact.tflite.convert import convert
+from embact.tflite.find.sites import find_sites
 from embact.tflite.folder import conversion_files
 from embact.tflite.layers import unit_of
 from embact.tflite.model import parse
 from embact.tflite.placement import place, place_layers
 from embact.tflite.routines import distinguished
 from embact.tflite.site_report import Decisions
-from embact.tflite.sites import find_sites
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

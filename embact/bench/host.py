@@ -26,7 +26,7 @@ from embact.errors import CheckFailed, EmbactError
 from embact.run.build import extension
 from embact.run.child import ending, run_child
 from embact.run.toolchain import find_compiler
-from embact.tflite.runtime import check_resolver, find_runtime
+from embact.tflite.host.runtime import check_resolver, find_runtime
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -19,7 +19,7 @@ import numpy as np
 
 from embact.errors import EmbactError
 from embact.run.build import load
-from embact.tflite.runtime import find_runtime, open_interpreter
+from embact.tflite.host.runtime import find_runtime, open_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -46,7 +46,7 @@ def bench_host(csv: str | None, *, json: bool) -> None:
 
 def _why_missing(runtime: str) -> EmbactError | None:
     """Return what there is to say if a runtime cannot be imported."""
-    from embact.tflite.runtime import find_runtime
+    from embact.tflite.host.runtime import find_runtime
 
     try:
         find_runtime(runtime)

@@ -61,7 +61,7 @@ def _costs(report: Report | None, sites: int) -> tuple[tuple[str, ...], list[tup
 
 
 def _kernel_row(one: Placement) -> tuple[object, ...]:
-    from embact.tflite.replace import described
+    from embact.tflite.replace.named import described
 
     return (
         "+".join(one.site.ops) + " " + ",".join(map(str, one.site.operators)),

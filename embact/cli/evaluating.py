@@ -18,8 +18,8 @@ from embact.errors import EmbactError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from embact.tflite.evaluate import Evaluation
-    from embact.tflite.evaluate_sites import Gap
+    from embact.tflite.host.evaluate import Evaluation
+    from embact.tflite.host.evaluate_sites import Gap
     from embact.tflite.model import Model
     from embact.tflite.placement import Placed
 
@@ -99,11 +99,11 @@ def evaluate_model(
 
     Example: `embact eval model.tflite --data samples.npz`
     """
-    from embact.tflite.builtin_beside import tables_beside
-    from embact.tflite.child import Runner
-    from embact.tflite.data import random_data
-    from embact.tflite.evaluate import check_drop, check_limit, evaluate
-    from embact.tflite.images import load_samples, scaling_of
+    from embact.tflite.host.builtin_beside import tables_beside
+    from embact.tflite.host.child import Runner
+    from embact.tflite.host.data import random_data
+    from embact.tflite.host.evaluate import check_drop, check_limit, evaluate
+    from embact.tflite.host.images import load_samples, scaling_of
     from embact.tflite.model import read
 
     if (data is None) == (random is None):

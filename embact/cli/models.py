@@ -156,10 +156,10 @@ def _trial(
     resolver: str,
 ) -> Trial | None:
     """Return the data to try a conversion on, or None. Raises EmbactError for options without."""
-    from embact.tflite.child import Runner
     from embact.tflite.conversion import Trial
-    from embact.tflite.images import load_samples
-    from embact.tflite.runtime import check_resolver
+    from embact.tflite.host.child import Runner
+    from embact.tflite.host.images import load_samples
+    from embact.tflite.host.runtime import check_resolver
 
     check_resolver(resolver)
     if data is None:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from embact.tflite.site import Findings, LayerSite, Site
-    from embact.tflite.survey import Surveyed, Totals
-    from embact.tflite.today import NoStockError, StockError
+    from embact.tflite.stock.survey import Surveyed, Totals
+    from embact.tflite.stock.today import NoStockError, StockError
 
 
 def register(app: typer.Typer) -> None:
@@ -42,9 +42,9 @@ def sites(
     Example: `embact sites model.tflite --core cortex-m55`
     """
     from embact.cores import core as core_of
+    from embact.tflite.find.sites import find_sites, nothing_to_do
     from embact.tflite.model import read
-    from embact.tflite.sites import find_sites, nothing_to_do
-    from embact.tflite.survey import survey, totals
+    from embact.tflite.stock.survey import survey, totals
 
     asked, source = core_of(core), read(model)
     findings = find_sites(source)
@@ -66,7 +66,7 @@ def sites(
 
 def _name(site: Site | LayerSite) -> str:
     from embact.tflite.site import LayerSite
-    from embact.tflite.survey import layer_name
+    from embact.tflite.stock.survey import layer_name
 
     return layer_name(site.layer) if isinstance(site, LayerSite) else activation_text(site)
 
@@ -78,7 +78,7 @@ def _document(
     import msgspec
 
     from embact.tflite.site import LayerSite
-    from embact.tflite.survey import totals
+    from embact.tflite.stock.survey import totals
 
     found = tuple(found)
     listed = [(one.site, _facts(one)) for one in found]
@@ -96,7 +96,7 @@ def _facts(one: Surveyed) -> dict[str, Any]:
     import msgspec
 
     from embact.tflite.site import LayerSite
-    from embact.tflite.survey import layer_name
+    from embact.tflite.stock.survey import layer_name
 
     site, now = one.site, one.now
     facts: dict[str, Any] = {
@@ -190,7 +190,7 @@ def _ours_text(one: Surveyed) -> str:
 
 def _error_text(error: StockError | NoStockError | None) -> str:
     from embact.certify import stated
-    from embact.tflite.today import StockError
+    from embact.tflite.stock.today import StockError
 
     if error is None:
         return ""

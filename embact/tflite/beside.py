@@ -23,15 +23,15 @@ from embact.nn.glu_header import Proved
 from embact.nn.prelu_layer import PreluLayer
 from embact.nn.softmax import Softmax
 from embact.tflite.convert import converted_operators, read_options
+from embact.tflite.find.layer_sites import NEAR
+from embact.tflite.find.sites import find_sites
 from embact.tflite.folder import KERNELS, REPORT
 from embact.tflite.layer_record import layer_of_json
-from embact.tflite.layer_sites import NEAR
 from embact.tflite.model import elements_of, items, tensor_grid, text
 from embact.tflite.placement import LayerPlacement, Placement
 from embact.tflite.routines import sources
 from embact.tflite.site import GluAsked, LayerSite, Site
 from embact.tflite.site_report import REPORT_SCHEMA, LayerReport, Report, SiteReport
-from embact.tflite.sites import find_sites
 
 if TYPE_CHECKING:
     from embact.fit.record import Fit

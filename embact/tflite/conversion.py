@@ -16,32 +16,32 @@ from embact.errors import EmbactError
 from embact.fit.search import fit
 from embact.tflite.builtin_form import warnings_of
 from embact.tflite.convert import convert, converted_operators
-from embact.tflite.evaluate import check_drop, check_limit, evaluate
-from embact.tflite.metrics import default_metric
+from embact.tflite.find.sites import nothing_to_do
+from embact.tflite.host.evaluate import check_drop, check_limit, evaluate
 from embact.tflite.model import items, parse
 from embact.tflite.placement import LayerPlacement, Placement
 from embact.tflite.planning import Plan, Wanted, arranged, findings_for, make_plan
-from embact.tflite.replace import AUTO as AUTO_REPLACE
-from embact.tflite.replace import parse_replacements, replaced, replaced_row
-from embact.tflite.replacement_search import search_replacements
+from embact.tflite.replace.metrics import default_metric
+from embact.tflite.replace.named import AUTO as AUTO_REPLACE
+from embact.tflite.replace.named import parse_replacements, replaced, replaced_row
+from embact.tflite.replace.search import search_replacements
 from embact.tflite.site_report import Decisions, MetricReport
-from embact.tflite.sites import nothing_to_do
-from embact.tflite.today import todays_errors
+from embact.tflite.stock.today import todays_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from embact.activations import Activation
     from embact.fit.problem import Problem
-    from embact.tflite.child import Runner
-    from embact.tflite.data import Data
-    from embact.tflite.evaluate import Evaluation
+    from embact.tflite.host.child import Runner
+    from embact.tflite.host.data import Data
+    from embact.tflite.host.evaluate import Evaluation
     from embact.tflite.model import Model
     from embact.tflite.placement import Placed
-    from embact.tflite.replace import Replaced
-    from embact.tflite.replacement_search import Step
+    from embact.tflite.replace.named import Replaced
+    from embact.tflite.replace.search import Step
     from embact.tflite.site import Findings, Site
-    from embact.tflite.today import NoStockError, StockError
+    from embact.tflite.stock.today import NoStockError, StockError
 
 
 @dataclass(frozen=True)

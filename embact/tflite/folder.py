@@ -25,7 +25,6 @@ from embact.errors import EmbactError
 from embact.fit.record import fit_json
 from embact.tflite.builtin_form import bytes_of_tables
 from embact.tflite.convert import PREFIX, convert
-from embact.tflite.deployment import Deployment, deployment_files
 from embact.tflite.layer_record import layer_json
 from embact.tflite.layers import table_bytes
 from embact.tflite.model import builtin_code, items, names_of, parse, text
@@ -46,6 +45,7 @@ from embact.tflite.site_report import (
     layer_report,
     site_report,
 )
+from embact.tflite.tflm.deployment import Deployment, deployment_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from embact.tflite.model import Model
     from embact.tflite.placement import Placed
     from embact.tflite.routine import Routine
-    from embact.tflite.today import NoStockError, StockError
+    from embact.tflite.stock.today import NoStockError, StockError
 
 KERNELS = "kernels"
 REPORT = "report.json"

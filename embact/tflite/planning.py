@@ -17,12 +17,12 @@ from embact.fit.tflm import tflm
 from embact.nn.softmax import Softmax
 from embact.tflite.builtin_form import table_fit
 from embact.tflite.convert import FORMS
+from embact.tflite.find.sites import find_sites
 from embact.tflite.layers import unit_of
 from embact.tflite.placement import LayerPlacement, place, place_layers
 from embact.tflite.routines import distinguished
 from embact.tflite.site_report import SkippedReport
-from embact.tflite.sites import find_sites
-from embact.tflite.tflm_ops import OVERRIDES
+from embact.tflite.tflm.resolver import OVERRIDES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

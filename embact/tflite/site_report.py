@@ -15,8 +15,8 @@ from embact.grid import QuantSpec  # noqa: TC001 - likewise
 from embact.tflite.layer_record import layer_digest
 from embact.tflite.layers import about, table_bytes
 from embact.tflite.placement import rows_of
-from embact.tflite.stock_cost import StockCost, stock_cost
-from embact.tflite.today import NoStockError, StockError
+from embact.tflite.stock.cost import StockCost, stock_cost
+from embact.tflite.stock.today import NoStockError, StockError
 
 if TYPE_CHECKING:
     from embact.tflite.model import Model

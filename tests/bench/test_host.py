@@ -19,7 +19,7 @@ from embact.cli import _run
 from embact.errors import CheckFailed
 from embact.grid import Grid, QuantSpec, all_codes
 from embact.nn.lut import lut_s8
-from embact.tflite.runtime import find_runtime, open_interpreter
+from embact.tflite.host.runtime import find_runtime, open_interpreter
 
 pytest.importorskip("ai_edge_litert")
 

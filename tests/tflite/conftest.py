@@ -16,9 +16,9 @@ from embact.fit.search import fit
 from embact.ir import Table, add, const, lookup, x
 from embact.kernel import Kernel
 from embact.sources import data_file
+from embact.tflite.find.sites import find_sites
 from embact.tflite.model import pack, parse, read, schema
 from embact.tflite.placement import place
-from embact.tflite.sites import find_sites
 
 DIGITS = ("digits_cnn_int8", "digits_mlp_int8", "digits_mlp_int16x8")
 

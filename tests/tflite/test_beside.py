@@ -10,17 +10,17 @@ import pytest
 from embact.errors import CheckFailed, EmbactError
 from embact.tflite.beside import form_beside, kernels_beside, report_beside, sources_beside
 from embact.tflite.builtin_form import table_fit
-from embact.tflite.compiled import compile_placed
-from embact.tflite.data import random_data
-from embact.tflite.evaluate import evaluate
+from embact.tflite.find.sites import find_sites
 from embact.tflite.folder import write_conversion
+from embact.tflite.host.compiled import compile_placed
+from embact.tflite.host.data import random_data
+from embact.tflite.host.evaluate import evaluate
 from embact.tflite.layers import unit_of
 from embact.tflite.model import pack, read
 from embact.tflite.placement import LayerPlacement, place, place_layers
 from embact.tflite.planning import Wanted, arranged, findings_for
 from embact.tflite.routines import sources
 from embact.tflite.site_report import Decisions
-from embact.tflite.sites import find_sites
 
 CORPUS = Path(__file__).parent / "corpus"
 LAYERS = ["softmax__int8", "log_softmax__int8", "prelu_channel__int8", "glu__int8"]

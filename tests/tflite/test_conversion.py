@@ -12,15 +12,15 @@ import pytest
 from embact.errors import CheckFailed, EmbactError
 from embact.fit.problem import Limits, Options, Problem
 from embact.sources import data_file
-from embact.tflite.child import Runner, run_model
 from embact.tflite.conversion import Request, Trial, errors_today, placements_in, prepare
 from embact.tflite.convert import convert
-from embact.tflite.data import load_data, random_data
+from embact.tflite.find.sites import find_sites
 from embact.tflite.folder import write_conversion
+from embact.tflite.host.child import Runner, run_model
+from embact.tflite.host.data import load_data, random_data
 from embact.tflite.model import builtin_code, pack, parse, read, schema
 from embact.tflite.planning import Wanted, findings_for, make_plan
 from embact.tflite.routines import routines
-from embact.tflite.sites import find_sites
 
 CORPUS = Path(__file__).parent / "corpus"
 CNN, MLP, WIDE = (

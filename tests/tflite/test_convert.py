@@ -18,10 +18,10 @@ from embact.fit.search import fit
 from embact.run.host import check, compile_header
 from embact.tflite.beside import kernels_beside
 from embact.tflite.convert import convert, converted_operators, read_options
+from embact.tflite.find.sites import find_sites
 from embact.tflite.folder import write_conversion
 from embact.tflite.model import builtin_code, pack, parse, read
 from embact.tflite.placement import kernels_of, place
-from embact.tflite.sites import find_sites
 
 
 def resolved(tree):

@@ -7,7 +7,7 @@ import pytest
 
 from embact.errors import EmbactError
 from embact.sources import data_file
-from embact.tflite.data import data_of, input_ports, load_data, random_data
+from embact.tflite.host.data import data_of, input_ports, load_data, random_data
 
 TEST_SPLIT = data_file("digits_test.npz")
 

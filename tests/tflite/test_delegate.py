@@ -14,14 +14,14 @@ from embact.grid import all_codes
 from embact.run.host import compile_header
 from embact.run.toolchain import STRICT
 from embact.sources import c_source
-from embact.tflite import probe
 from embact.tflite.convert import convert
-from embact.tflite.delegate import Claim, make_delegate, probe_address
+from embact.tflite.find.sites import find_sites
+from embact.tflite.host import probe
+from embact.tflite.host.delegate import Claim, make_delegate, probe_address
+from embact.tflite.host.probe import one_logistic, self_test
+from embact.tflite.host.runtime import find_runtime, open_interpreter
 from embact.tflite.model import pack, parse, schema
 from embact.tflite.placement import place
-from embact.tflite.probe import one_logistic, self_test
-from embact.tflite.runtime import find_runtime, open_interpreter
-from embact.tflite.sites import find_sites
 
 OPS = ["ELU", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOGISTIC", "RELU", "RELU6", "TANH"]
 STOCK_LACKS = {

@@ -9,9 +9,9 @@ import pytest
 
 from embact.errors import EmbactError
 from embact.grid import Grid, QuantSpec
-from embact.tflite.deployment import FORMS, Deployment, deployment_files
 from embact.tflite.routine import Routine
-from embact.tflite.tflm import missing_in_tflm, unknown_customs
+from embact.tflite.tflm.deployment import FORMS, Deployment, deployment_files
+from embact.tflite.tflm.glue import missing_in_tflm, unknown_customs
 
 SPEC = QuantSpec(Grid(0.05, 0, 8), Grid(1 / 256, -128, 8))
 SIGMOID = Routine("embact_sigmoid_s8", "embact_sigmoid_s8_op", (SPEC,), 1, 1, "LOGISTIC", b"", "x")

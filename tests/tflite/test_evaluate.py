@@ -11,13 +11,13 @@ from embact.certify import ideal
 from embact.errors import CheckFailed, EmbactError
 from embact.sources import data_file
 from embact.tflite.beside import kernels_beside
-from embact.tflite.child import Runner, run_model
-from embact.tflite.data import Data, data_of, load_data, random_data
-from embact.tflite.evaluate import check_drop, check_limit, evaluate
+from embact.tflite.find.sites import find_sites
 from embact.tflite.folder import write_conversion
+from embact.tflite.host.child import Runner, run_model
+from embact.tflite.host.data import Data, data_of, load_data, random_data
+from embact.tflite.host.evaluate import check_drop, check_limit, evaluate
 from embact.tflite.model import read
 from embact.tflite.placement import place
-from embact.tflite.sites import find_sites
 
 TEST_SPLIT = data_file("digits_test.npz")
 
@@ -208,7 +208,7 @@ def test_targets_are_judged_by_their_mean_squared_error(build, placed):
 
 def test_a_metric_without_what_it_needs_is_refused_before_anything_runs(build, monkeypatch):
     model = build.one_op("TANH", elements=4)
-    monkeypatch.setattr("embact.tflite.evaluate.run_model", None)
+    monkeypatch.setattr("embact.tflite.host.evaluate.run_model", None)
     for metric, said in (("top1", "without labels"), ("mse", "without targets"), ("f1", "unknown")):
         with pytest.raises(EmbactError, match=said):
             evaluate(model, [], random_data(model, 1), metric=metric)

@@ -13,18 +13,18 @@ from embact.errors import CheckFailed, EmbactError
 from embact.grid import Grid, QuantSpec
 from embact.nn.softmax import Softmax
 from embact.sources import data_file
-from embact.tflite.builtin_beside import tables_beside
 from embact.tflite.builtin_form import table_fit
-from embact.tflite.child import run_model
-from embact.tflite.data import Data, load_data, random_data
-from embact.tflite.evaluate import evaluate
-from embact.tflite.evaluate_sites import gap, observed_tensors, require_same_tensors, site_gaps
+from embact.tflite.find.sites import find_sites
 from embact.tflite.folder import REPORT, write_conversion
+from embact.tflite.host.builtin_beside import tables_beside
+from embact.tflite.host.child import run_model
+from embact.tflite.host.data import Data, load_data, random_data
+from embact.tflite.host.evaluate import evaluate
+from embact.tflite.host.evaluate_sites import gap, observed_tensors, require_same_tensors, site_gaps
 from embact.tflite.model import pack, parse, read
 from embact.tflite.placement import LayerPlacement, Placement, place
 from embact.tflite.site import LayerSite
 from embact.tflite.site_report import Decisions
-from embact.tflite.sites import find_sites
 
 ALL_CODES = np.arange(-128, 128).astype(np.int8).reshape(1, 256)
 

@@ -11,11 +11,11 @@ from embact.activations import activation
 from embact.errors import EmbactError
 from embact.grid import Grid, QuantSpec
 from embact.sources import data_file
-from embact.tflite.extract import excerpt, excerpts
+from embact.tflite.find.sites import find_sites
+from embact.tflite.host.runtime import find_runtime, open_interpreter
 from embact.tflite.model import items, parse, read, shape_of
-from embact.tflite.runtime import find_runtime, open_interpreter
 from embact.tflite.site import Site
-from embact.tflite.sites import find_sites
+from embact.tflite.stock.extract import excerpt, excerpts
 
 CORPUS = Path(__file__).parent / "corpus"
 CODES = np.arange(-128, 128, dtype=np.int8)

@@ -17,17 +17,17 @@ from embact.errors import EmbactError
 from embact.fit.problem import Limits, Problem
 from embact.sources import data_file
 from embact.tflite.builtin_form import bytes_of_tables, table_fit, warnings_of
-from embact.tflite.compiled import compile_routines
 from embact.tflite.conversion import placements_in
 from embact.tflite.convert import convert, converted_operators
-from embact.tflite.delegate import Claim, make_delegate
+from embact.tflite.find.sites import find_sites
+from embact.tflite.host.compiled import compile_routines
+from embact.tflite.host.delegate import Claim, make_delegate
+from embact.tflite.host.runtime import find_runtime, open_interpreter
 from embact.tflite.layers import inputs_per_output, outputs, rows_to_compare, unit_of
 from embact.tflite.model import builtin_code, items, pack, parse, read
 from embact.tflite.placement import LayerPlacement, Placement, place, place_layers
 from embact.tflite.planning import Wanted, make_plan
 from embact.tflite.routines import sources
-from embact.tflite.runtime import find_runtime, open_interpreter
-from embact.tflite.sites import find_sites
 
 CORPUS = Path(__file__).parent / "corpus"
 INT8 = [

@@ -11,10 +11,10 @@ import pytest
 
 from embact.errors import CheckFailed, EmbactError
 from embact.tflite.beside import kernels_beside, sources_beside
-from embact.tflite.child import run_model
-from embact.tflite.data import random_data
-from embact.tflite.evaluate import evaluate
 from embact.tflite.folder import write_conversion
+from embact.tflite.host.child import run_model
+from embact.tflite.host.data import random_data
+from embact.tflite.host.evaluate import evaluate
 from embact.tflite.model import pack, read
 from embact.tflite.routines import sources
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from embact.errors import EmbactError
-from embact.tflite.images import Scaling, load_images, load_samples, scaling_of
+from embact.tflite.host.images import Scaling, load_images, load_samples, scaling_of
 
 Image = pytest.importorskip("PIL.Image", reason="pillow is an extra")
 

@@ -20,8 +20,8 @@ from embact.nn.library import declarations, library_files
 from embact.nn.prelu import prelu_parameters
 from embact.nn.rescale import leaky_relu_parameters
 from embact.run.build import extension
-from embact.tflite.child import Runner, run_model
-from embact.tflite.data import Data
+from embact.tflite.host.child import Runner, run_model
+from embact.tflite.host.data import Data
 
 needs_oracle = pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="tflite-runtime's wheels end at CPython 3.11"

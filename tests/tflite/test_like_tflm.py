@@ -21,8 +21,8 @@ from embact.fit.problem import Problem
 from embact.fit.tflm import tflm
 from embact.fit.tflm_arithmetic import prelu_codes
 from embact.grid import Grid, QuantSpec
-from embact.tflite.child import Runner, run_model
-from embact.tflite.data import Data
+from embact.tflite.host.child import Runner, run_model
+from embact.tflite.host.data import Data
 
 pytestmark = pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="tflite-runtime's wheels end at CPython 3.11"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embact.expression import parse
-from embact.tflite.meaning import (
+from embact.tflite.find.meaning import (
     CLAMPS,
     COMPARISONS,
     LOGICAL,
@@ -22,9 +22,9 @@ from embact.tflite.meaning import (
     ROUNDED,
     SELECTS,
 )
+from embact.tflite.find.terms import Terms
+from embact.tflite.find.terms_text import number_text, text_of
 from embact.tflite.model import names_of
-from embact.tflite.terms import Terms
-from embact.tflite.terms_text import number_text, text_of
 
 X = np.concatenate([np.linspace(-9, 9, 361), [1e-6, -1e-6, 30.0, -30.0]])
 

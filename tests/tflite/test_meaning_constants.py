@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embact.grid import Grid
-from embact.tflite.constants import code_number, float_number, simplest, uniform_number
+from embact.tflite.find.constants import code_number, float_number, simplest, uniform_number
 from embact.tflite.model import parse
 
 USUAL = [

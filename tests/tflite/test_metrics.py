@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embact.errors import EmbactError
-from embact.tflite.child import Outputs
-from embact.tflite.data import Data
-from embact.tflite.metrics import (
+from embact.tflite.host.child import Outputs
+from embact.tflite.host.data import Data
+from embact.tflite.replace.metrics import (
     METRICS,
     check_metric,
     classes,

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from embact.tflite.model_array import array_name, model_array, model_header
+from embact.tflite.tflm.model_array import array_name, model_array, model_header
 
 
 def values(text):

@@ -8,15 +8,15 @@ import pytest
 from embact.certify import ideal
 from embact.errors import EmbactError
 from embact.sources import data_file
-from embact.tflite import child
 from embact.tflite.beside import kernels_beside
-from embact.tflite.child import Runner, run_model
-from embact.tflite.data import Data, load_data, random_data
+from embact.tflite.find.sites import find_sites
 from embact.tflite.folder import write_conversion
+from embact.tflite.host import child
+from embact.tflite.host.child import Runner, run_model
+from embact.tflite.host.data import Data, load_data, random_data
+from embact.tflite.host.observe import observed_copy
 from embact.tflite.model import items, parse, read
-from embact.tflite.observe import observed_copy
 from embact.tflite.placement import place
-from embact.tflite.sites import find_sites
 
 CNN = data_file("digits_cnn_int8.tflite")
 TEST_SPLIT = data_file("digits_test.npz")

@@ -7,9 +7,9 @@ import pytest
 from embact.activations import CATALOGUE
 from embact.fit.takes import TAKES
 from embact.listing import LOOPS
+from embact.tflite.find.single import LAYERS, SINGLE
 from embact.tflite.model import names_of
 from embact.tflite.ops import LOWERED, NOTES, OPERATORS, Operator, in_tflm, operators_of
-from embact.tflite.single import LAYERS, SINGLE
 
 NOT_WRITTEN = {"erf"}
 """Activations that the converter refuses."""

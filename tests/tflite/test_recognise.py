@@ -12,9 +12,9 @@ from embact.activations import CATALOGUE, activation
 from embact.expression import parse
 from embact.formula import read
 from embact.grid import Grid, QuantSpec
-from embact.tflite.recognise import GUESSES, SPREAD, Recogniser
-from embact.tflite.terms import Terms
-from embact.tflite.terms_error import is_steady
+from embact.tflite.find.recognise import GUESSES, SPREAD, Recogniser
+from embact.tflite.find.terms import Terms
+from embact.tflite.find.terms_error import is_steady
 
 FORMULAS = {
     "relu": "max(x, 0)",

@@ -7,11 +7,11 @@ import random
 
 import pytest
 
+from embact.tflite.find.meaning import OPERANDS
+from embact.tflite.find.regions import MOST_OPERATORS, flow_of, meaning_of, regions
+from embact.tflite.find.terms import Terms
+from embact.tflite.find.terms_text import text_of
 from embact.tflite.graph import graph_of
-from embact.tflite.meaning import OPERANDS
-from embact.tflite.regions import MOST_OPERATORS, flow_of, meaning_of, regions
-from embact.tflite.terms import Terms
-from embact.tflite.terms_text import text_of
 
 OPS = ("EXP", "ABS", "MUL", "ADD", "SUB", "AVERAGE_POOL_2D")
 

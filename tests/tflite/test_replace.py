@@ -16,7 +16,8 @@ from embact.expression import parse
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import fit
 from embact.grid import Grid, QuantSpec
-from embact.tflite.replace import (
+from embact.tflite.replace.moves import Fits
+from embact.tflite.replace.named import (
     clipped,
     described,
     parse_replacements,
@@ -24,7 +25,6 @@ from embact.tflite.replace import (
     replaced_row,
     said,
 )
-from embact.tflite.replacement_moves import Fits
 from embact.tflite.site import Findings, Site, Skipped
 
 CORE = "cortex-m4"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embact.tflite import cheapest as module
-from embact.tflite.cheapest import Task, cheapest
+from embact.tflite.replace import cheapest as module
+from embact.tflite.replace.cheapest import Task, cheapest
 
 
 class World:

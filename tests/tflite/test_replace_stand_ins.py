@@ -9,7 +9,7 @@ import pytest
 
 from embact.activations import CATALOGUE, activation
 from embact.expression import parse
-from embact.tflite.stand_ins import STAND_INS, stand_ins
+from embact.tflite.replace.stand_ins import STAND_INS, stand_ins
 
 PAIRS = [(name, number) for name, some in STAND_INS.items() for number in range(len(some))]
 STEEPEST = 3.5

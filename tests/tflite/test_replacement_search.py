@@ -14,15 +14,16 @@ from embact.errors import EmbactError
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import fit
 from embact.sources import data_file
-from embact.tflite import replacement_moves, replacement_search
-from embact.tflite.child import run_model
-from embact.tflite.data import Data, load_data
-from embact.tflite.metrics import drop, score
+from embact.tflite.find.sites import find_sites
+from embact.tflite.host.child import run_model
+from embact.tflite.host.data import Data, load_data
 from embact.tflite.model import read
 from embact.tflite.placement import place
-from embact.tflite.replacement_search import search_replacements
-from embact.tflite.sites import find_sites
-from embact.tflite.stand_ins import stand_ins
+from embact.tflite.replace import moves as replacement_moves
+from embact.tflite.replace import search as replacement_search
+from embact.tflite.replace.metrics import drop, score
+from embact.tflite.replace.search import search_replacements
+from embact.tflite.replace.stand_ins import stand_ins
 
 CORE = "cortex-m4"
 RUNS, LINES = {}, {}

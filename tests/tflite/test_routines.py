@@ -22,9 +22,9 @@ from embact.nn.prelu_layer import layer_of_codes
 from embact.nn.softmax import Softmax
 from embact.run.toolchain import STRICT, find_compiler
 from embact.sources import data_file
-from embact.tflite.compiled import compile_placed, compile_routines
 from embact.tflite.folder import write_conversion
-from embact.tflite.layer_check import check_layers
+from embact.tflite.host.compiled import compile_placed, compile_routines
+from embact.tflite.host.layer_check import check_layers
 from embact.tflite.layers import outputs, rows_to_compare, unit_of
 from embact.tflite.model import read
 from embact.tflite.placement import kernels_of, layers_of, place, place_layers

@@ -12,13 +12,13 @@ import pytest
 
 from embact.errors import EmbactError
 from embact.run.host import compile_header
-from embact.tflite import child, worker
-from embact.tflite.child import Runner, _claim, _run_child, run_model
-from embact.tflite.data import random_data
-from embact.tflite.evaluate import evaluate
+from embact.tflite.host import child, worker
+from embact.tflite.host.child import Runner, _claim, _run_child, run_model
+from embact.tflite.host.data import random_data
+from embact.tflite.host.evaluate import evaluate
+from embact.tflite.host.runtime import find_runtime, open_interpreter, resolved_runtime, runtime_of
+from embact.tflite.host.worker import Job
 from embact.tflite.model import pack, parse, schema
-from embact.tflite.runtime import find_runtime, open_interpreter, resolved_runtime, runtime_of
-from embact.tflite.worker import Job
 
 
 def test_a_model_that_takes_too_long_is_an_error(build, placed):

@@ -5,7 +5,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embact.tflite.safe_text import NAME_MAX, TEXT_MAX, identifier, plain
+from embact.tflite.tflm.safe_text import NAME_MAX, TEXT_MAX, identifier, plain
 
 HOSTILE = st.text(st.sampled_from("*/\\\"'`\n\r?%${}<>#;()|ab_-.\udc80\u2028é"), max_size=120)
 

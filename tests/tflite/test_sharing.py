@@ -12,13 +12,13 @@ from embact.errors import CheckFailed
 from embact.fit.problem import Candidate
 from embact.kernel import Kernel
 from embact.tflite.beside import kernels_beside, sources_beside
-from embact.tflite.compiled import compile_placed
-from embact.tflite.data import random_data
-from embact.tflite.evaluate import evaluate
+from embact.tflite.find.sites import find_sites
 from embact.tflite.folder import write_conversion
+from embact.tflite.host.compiled import compile_placed
+from embact.tflite.host.data import random_data
+from embact.tflite.host.evaluate import evaluate
 from embact.tflite.model import read
 from embact.tflite.placement import place
-from embact.tflite.sites import find_sites
 
 FUNCTIONS = ["embact_relu_s8", "embact_relu6_s8", "embact_relu_s8"]
 

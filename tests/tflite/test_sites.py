@@ -7,9 +7,9 @@ import pytest
 
 from embact.errors import EmbactError
 from embact.tflite.convert import convert
+from embact.tflite.find.sites import find_sites, nothing_to_do
 from embact.tflite.model import pack, parse, read
 from embact.tflite.placement import place
-from embact.tflite.sites import find_sites, nothing_to_do
 
 SINGLE = {
     "ELU": "elu",

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from embact.cli import app
-from embact.tflite.commands import command_for
+from embact.tflite.find.commands import command_for
+from embact.tflite.find.sites import find_sites
 from embact.tflite.graph import graph_of
 from embact.tflite.model import pack, parse
-from embact.tflite.sites import find_sites
 
 OUTPUTS = {
     ("SOFTMAX", "INT8", "INT8"): (1 / 256, -128),

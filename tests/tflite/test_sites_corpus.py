@@ -13,12 +13,12 @@ import pytest
 
 from embact.nn.prelu_layer import PreluLayer
 from embact.nn.softmax import Softmax
-from embact.tflite.constants import stored_values
+from embact.tflite.find.constants import stored_values
+from embact.tflite.find.regions import flow_of
+from embact.tflite.find.sites import find_sites
 from embact.tflite.graph import graph_of
 from embact.tflite.model import read
-from embact.tflite.regions import flow_of
 from embact.tflite.site import GluAsked
-from embact.tflite.sites import find_sites
 
 CORPUS = Path(__file__).parent / "corpus"
 INDEX = json.loads((CORPUS / "index.json").read_text("utf-8"))

@@ -8,8 +8,8 @@ import pytest
 from embact.nn.glu import Grids
 from embact.nn.prelu_layer import PreluLayer
 from embact.nn.softmax import Softmax
+from embact.tflite.find.sites import find_sites, nothing_to_do
 from embact.tflite.site import GluAsked
-from embact.tflite.sites import find_sites, nothing_to_do
 
 OUTPUTS = {
     ("SOFTMAX", "INT8", "INT8"): (1 / 256, -128),

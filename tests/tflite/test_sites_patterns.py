@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from embact.activations import activation
-from embact.tflite.sites import find_sites
+from embact.tflite.find.sites import find_sites
 
 TANH_GELU = (
     "a = MUL x x; b = MUL a x; c = MUL b 0.044715; d = ADD c x; e = MUL d 0.7978845608028654; "

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from embact.nn.softmax import Softmax
-from embact.tflite.child import Runner, run_model
-from embact.tflite.data import Data
+from embact.tflite.host.child import Runner, run_model
+from embact.tflite.host.data import Data
 
 WITH_RUNTIME = pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="tflite-runtime's wheels end at CPython 3.11"

@@ -13,12 +13,12 @@ from embact.errors import EmbactError
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import fit
 from embact.sources import data_file
-from embact.tflite import stock_cost as module
+from embact.tflite.find.sites import find_sites
 from embact.tflite.model import read
 from embact.tflite.ops import OPERATORS
-from embact.tflite.own_cost import INTERPOLATED, LINES, own_cost
-from embact.tflite.sites import find_sites
-from embact.tflite.stock_cost import packaged, stock_cost, tflm_verdict
+from embact.tflite.stock import cost as module
+from embact.tflite.stock.cost import packaged, stock_cost, tflm_verdict
+from embact.tflite.stock.own_cost import INTERPOLATED, LINES, own_cost
 
 CORPUS = Path(__file__).parent / "corpus"
 CNN = read(data_file("digits_cnn_int8.tflite"))

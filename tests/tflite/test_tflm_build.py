@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from embact.errors import EmbactError
-from embact.tflite.deployment import deployment_files
+from embact.tflite.tflm.deployment import deployment_files
 
 _SPEC = importlib.util.spec_from_file_location(
     "embact_tests_tflm", Path(__file__).parent / "tflm_api" / "running.py"

@@ -2,7 +2,7 @@
 
 from embact.tflite.model import names_of
 from embact.tflite.ops import OPERATORS
-from embact.tflite.tflm_ops import CUSTOM_METHODS, METHODS, OVERRIDES
+from embact.tflite.tflm.resolver import CUSTOM_METHODS, METHODS, OVERRIDES
 
 IRREGULAR = {
     "AVERAGE_POOL_2D": "AddAveragePool2D",

@@ -16,14 +16,14 @@ from embact.grid import Grid, QuantSpec
 from embact.ir import Table, add, const, lookup, x
 from embact.kernel import Kernel
 from embact.sources import data_file
-from embact.tflite import today
+from embact.tflite.find.sites import find_sites
 from embact.tflite.graph import graph_of
+from embact.tflite.host.runtime import find_runtime, open_interpreter
 from embact.tflite.model import read
-from embact.tflite.runtime import find_runtime, open_interpreter
 from embact.tflite.site import Findings, Site
-from embact.tflite.sites import find_sites
-from embact.tflite.today import NoStockError, StockError, reach_of, stock_error, todays_errors
-from embact.tflite.today_worker import Ran, attempt
+from embact.tflite.stock import today
+from embact.tflite.stock.today import NoStockError, StockError, reach_of, stock_error, todays_errors
+from embact.tflite.stock.worker import Ran, attempt
 
 ALL = (-128, 127)
 RAN = Ran("a runtime", "reference")
@@ -174,7 +174,7 @@ def test_a_refused_site_takes_nothing_from_the_others(build):
 
 CRASHING = """
 import os, signal, sys
-from embact.tflite import today_worker
+from embact.tflite.stock import worker as today_worker
 
 real = today_worker.attempt
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from embact.errors import CheckFailed, EmbactError
-from embact.tflite.data import input_ports, output_ports
+from embact.tflite.find.sites import find_sites
+from embact.tflite.host.data import input_ports, output_ports
 from embact.tflite.model import read, schema
-from embact.tflite.sites import find_sites
 from embact.train.quantize import Asked, _check_ends, quantise
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 
 from embact.grid import Grid, QuantSpec
-from embact.tflite.deployment import Deployment, deployment_files
 from embact.tflite.routine import Routine
+from embact.tflite.tflm.deployment import Deployment, deployment_files
 
 API = Path(__file__).parent
 STRICT = ["-std=c++17", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror"]

@@ -1,0 +1,1 @@
+"""Running models with kernels on this machine, in unmodified interpreters, and comparing."""

@@ -1,0 +1,1 @@
+"""Deliberate replacement of activations, under a budget of a metric on data."""

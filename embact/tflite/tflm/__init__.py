@@ -1,0 +1,1 @@
+"""What firmware needs: registration with TensorFlow Lite Micro, the model as C, CMake, README."""

@@ -29,11 +29,17 @@ def shell(tmp_path):
     # readline, which pytest imports, sets COLUMNS behind os.environ's back
     plain = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
 
-    def run(command):
+    def run(command, **settings):
         words = [sys.executable, "-c", "from embact.cli import main; main()"]
         words += shlex.split(command)[1:]
         return subprocess.run(
-            words, cwd=tmp_path, env=plain, capture_output=True, text=True, check=False, timeout=300
+            words,
+            cwd=tmp_path,
+            env=plain | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
         )
 
     return run
@@ -59,6 +65,15 @@ def test_the_demo_prints_the_table_that_it_shows(shell):
     assert len(shown) == 5
     printed = shell("embact demo").stdout.splitlines()
     assert [line.rstrip() for line in printed if line.rstrip() in shown] == shown
+
+
+def test_the_sites_that_it_shows_are_what_is_printed(shell):
+    (command,) = re.findall(r"`(embact sites tests/[^`]*)`", README)
+    path = Path(__file__).parent.parent / command.split()[-1]
+    wide = shell(f"embact sites {shlex.quote(str(path))}", COLUMNS="200").stdout.splitlines()
+    shown = README[README.index(command) :].split("\n\n")[1].splitlines()
+    assert len(shown) == 4
+    assert {line[4:] for line in shown} <= set(wide)
 
 
 def test_the_python_example_runs():

@@ -1,4 +1,4 @@
-"""Write the table of docs/tflite.md: what our converted models do today, and after `embact convert`.
+"""Write the table of docs/tflite.md: what our models do today, and after `embact convert`.
 
     python tools/tflite_table.py            rewrite the part of docs/tflite.md between the comments
     python tools/tflite_table.py --check    change nothing; exit status 1 if that part is stale

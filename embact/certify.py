@@ -31,6 +31,9 @@ DOUBT_CODES = 1e-6
 """Distance to a rounding boundary below which the oracle decides. The float64 functions are good to
 1e-12 of their value, so to 6.6e-8 codes at most; the tests hold them to that."""
 
+FLOAT_CODES = 1e-7
+"""The float64 results of a formula count if they are proved to be that close, in output codes."""
+
 ORACLE_DIGITS = (60, 200, 800)
 """The oracle's working precisions: the next one is for what the last cannot tell from a tie."""
 
@@ -59,8 +62,8 @@ class Ideal:
     lsb: activation(x)/out.scale + out.zero_point in float64, limited to the output's code range.
     steps: lsb - out.zero_point, which keeps the digits of a result that is next to 0.
     codes: the correctly rounded codes, ties away from real 0.
-    oracle_points: how many inputs the oracle decided: those near a rounding boundary, or all where
-    float64 is not known to be good to 1e-12, or none where there is no oracle.
+    oracle_points: how many inputs the oracle decided: those near a rounding boundary, and those
+    where float64 is not known to be good enough (``uncertain``), or none where there is no oracle.
     """
 
     lsb: Reals
@@ -77,12 +80,12 @@ def ideal(activation: Activation, spec: QuantSpec) -> Ideal:
     real value or raises an exception.
     """
     codes = spec.input.codes()
-    everywhere = not activation.tested and activation.oracle is not None
-    limit = float(4 << spec.output.bits)
-    if everywhere:
-        steps = _oracle_steps(activation, spec, limit)
-    else:
+    limit = _limit(spec)
+    asked = uncertain(activation, spec)
+    steps = np.zeros(codes.shape)
+    if not asked.all():
         steps = np.clip(_float_steps(activation, spec), -limit, limit)
+    steps[asked] = _oracle_steps(activation, spec, codes[asked], limit)
     rounded = spec.output.clamp(round_half_away(steps) + spec.output.zero_point)
     lsb = spec.output.clamp(steps + spec.output.zero_point)
     low, high = (
@@ -96,7 +99,32 @@ def ideal(activation: Activation, spec: QuantSpec) -> Ideal:
         rounded[position] = _oracle_code(activation, spec, int(codes[position]))
     for array in (lsb, steps, rounded):
         array.flags.writeable = False
-    return Ideal(lsb, steps, rounded, codes.size if everywhere else int(np.count_nonzero(doubt)))
+    return Ideal(lsb, steps, rounded, int(np.count_nonzero(doubt | asked)))
+
+
+def _limit(spec: QuantSpec) -> float:
+    """Return a number of steps beyond which every result saturates."""
+    return float(4 << spec.output.bits)
+
+
+def uncertain(activation: Activation, spec: QuantSpec) -> NDArray[np.bool_]:
+    """Return for each input code whether float64 is not known to be good, and an oracle is there.
+
+    Good is a function tested to 1e-12 of its value, or a result proved to be within FLOAT_CODES, or
+    beyond what can be an output code.
+    """
+    codes = spec.input.codes()
+    if activation.tested or activation.oracle is None:
+        return np.zeros(codes.shape, dtype=bool)
+    if activation.float_error is None:
+        return np.ones(codes.shape, dtype=bool)
+    points = spec.input.real(codes)
+    with np.errstate(all="ignore"):
+        steps = activation(points) / spec.output.scale
+        bounds = activation.float_error(points, *activation.values) / spec.output.scale
+        good = (bounds + NOISE * np.abs(steps) <= FLOAT_CODES) & np.isfinite(steps)
+        good |= np.abs(steps) - bounds > _limit(spec)
+    return np.asarray(~good)
 
 
 def _float_steps(activation: Activation, spec: QuantSpec) -> Reals:
@@ -149,12 +177,12 @@ def _no_value(activation: Activation, spec: QuantSpec, code: int, got: str) -> E
     )
 
 
-def _oracle_steps(activation: Activation, spec: QuantSpec, limit: float) -> Reals:
-    """Return activation(x)/out.scale within +-limit for every input code, by the oracle."""
+def _oracle_steps(activation: Activation, spec: QuantSpec, codes: Codes, limit: float) -> Reals:
+    """Return activation(x)/out.scale within +-limit for some input codes, by the oracle."""
     import mpmath
 
     with mpmath.workdps(ORACLE_DIGITS[0]):
-        points = (_oracle_point(activation, spec, code)[1] for code in spec.input.codes().tolist())
+        points = (_oracle_point(activation, spec, code)[1] for code in codes.tolist())
         return np.array([float(max(min(steps, limit), -limit)) for steps in points])
 
 

@@ -28,6 +28,7 @@ from embact.enclosure import (
     raw,
 )
 from embact.errors import EmbactError
+from embact.float_error import error_bounds
 from embact.formula import Step, read
 
 if TYPE_CHECKING:
@@ -98,6 +99,25 @@ def _float_step(step: Step, args: list[Any], x: Reals) -> Any:
             return NUMPY[step.op](*args)
 
 
+def _float_values(steps: tuple[Step, ...], x: Reals) -> list[Any]:
+    """Return the results of all steps in float64."""
+    values: list[Any] = []
+    with np.errstate(all="ignore"):
+        for step in steps:
+            values.append(_float_step(step, [values[arg] for arg in step.args], x))
+    return values
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Bounds on the distance of the float64 results from the real ones; inf or nan is no bound."""
+
+    steps: tuple[Step, ...]
+
+    def __call__(self, x: Reals) -> Reals:
+        return error_bounds(self.steps, _float_values(self.steps, x), x)
+
+
 @dataclass(frozen=True)
 class _Values:
     """The steps in float64; where that gives nan, as inf - inf does, the oracle answers."""
@@ -105,11 +125,8 @@ class _Values:
     steps: tuple[Step, ...]
 
     def __call__(self, x: Reals) -> Reals:
-        values: list[Any] = []
-        with np.errstate(all="ignore"):
-            for step in self.steps:
-                values.append(_float_step(step, [values[arg] for arg in step.args], x))
-        result = np.array(np.broadcast_to(values[-1], x.shape), dtype=np.float64)
+        last = _float_values(self.steps, x)[-1]
+        result = np.array(np.broadcast_to(last, x.shape), dtype=np.float64)
         oracle = _Oracle(self.steps)
         for place in np.flatnonzero(np.isnan(result)):
             result.flat[place] = float(oracle(mp().mpf(float(x.flat[place]))))
@@ -245,6 +262,7 @@ def parse(text: str, name: str = DEFAULT_NAME) -> Activation:
         _no_asymptotes,
         tested=False,
         expression=formula,
+        float_error=_Errors(steps),
     )
 
 

@@ -59,8 +59,10 @@ class Activation:
     unit_range: the half-open real range whose codes TFLite fixes for this op's output, if it does.
     values: the parameters' values, in the order of ``parameters``.
     ascending: names of parameters of which none may be less than the one before.
-    tested: whether float64 is known to be good to 1e-12 of its value. Where it is not, every
-    result is the oracle's, if there is one.
+    tested: whether float64 is known to be good to 1e-12 of its value. Where it is not, a result is
+    the oracle's, if there is one, unless float_error knows better.
+    float_error: float64 array, *parameters -> bounds on |function(x) - f(x)|, for x within half a
+    unit in the last place; infinite or nan where nothing is known. None: nothing is known.
     expression: the formula that ``embact.expression.parse`` read, empty for the others.
     Raises EmbactError for a name that is no lower-case C identifier and for a formula that is not
     one line of ASCII that can stand in a C comment.
@@ -81,6 +83,7 @@ class Activation:
     expression: str = ""
     symmetry_of: Callable[..., Symmetry] | None = None
     ascending: tuple[str, ...] = ()
+    float_error: Callable[..., Reals] | None = None
 
     def __post_init__(self) -> None:
         check_identifier(self.name, "real function")

@@ -23,6 +23,7 @@ ROWS = [
     {"catalogue"},
     {"activations"},
     {"enclosure", "formula"},
+    {"float_error"},
     {"expression"},
     {"conventions", "certify", "cost"},
     {"fit"},

@@ -415,6 +415,11 @@ on an emulator. Cores with a floating point unit were counted with it. Inputs ha
 (int8) or 0.00018 (int16), both +-6: at other scales some kernels take other branches. Of ADD, MUL,
 MINIMUM, MAXIMUM and SOFTMAX there are CMSIS-NN's kernels, too, which count where they are. null is
 what was not counted, and `refused` what TFLM did not run.
+
+`layer_costs.json` is written by `python tools/layer_costs.py`: the instructions of one row of our
+softmax, log_softmax, PReLU by channel and gated units, for rows of `sizes` elements, on every core.
+Between these sizes `embact sites` takes a straight line; `worst` is how far that was off, relative,
+for other sizes that were counted: vectors make steps, which lines do not have.
 """
 
 

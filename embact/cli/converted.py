@@ -97,27 +97,39 @@ def show_nothing(model: Path, prepared: Prepared, *, json: bool) -> None:
 
 def show_plan(prepared: Prepared, report: Report) -> None:
     """Print what is decided: kernels, what is left alone, warnings, replacements, the metric."""
-    decisions = prepared.decisions
+    from embact.tflite.replace.metrics import METRICS
+
+    decisions = report.decisions
     show_placements(prepared.placements, report)
     for op, reason in dict.fromkeys((one.op, one.reason) for one in decisions.skipped):
-        places = [str(s.operator) for s in decisions.skipped if (s.op, s.reason) == (op, reason)]
-        show.say(f"left alone: operator {', '.join(places)}, {op}: {reason}")
+        places = [s.operator for s in decisions.skipped if (s.op, s.reason) == (op, reason)]
+        show.say(f"left alone: {_operators(places)}, {op}: {reason}")
     for warning in decisions.warnings:
         show.say(f"note: {warning}")
     for row in decisions.replaced:
         show.say(
-            f"replaced: {row['original']} by {row['chosen']} at operator "
-            f"{', '.join(map(str, row['operators']))} ({row['why']}): at most "
-            f"{row['max_error_codes']} codes from the original"
+            f"replaced: {row['original']} by {row['chosen']} at "
+            f"{_operators(row['operators'])} ({row['why']}): at most "
+            f"{row['max_error_codes']} codes from the original; {row['note']}"
         )
     found = decisions.metric
     if found is not None:
         limit = "" if found.max_drop is None else f", at most {found.max_drop:g} allowed"
+        unit = METRICS[found.metric].unit
         show.say(
-            f"{found.metric} on {found.samples} samples: {found.before:.6g} before, "
-            f"{found.after:.6g} after, drop {found.drop:.4g}{limit} "
+            f"{found.metric} on {found.samples} samples: {score_text(found.before, unit)} before, "
+            f"{score_text(found.after, unit)} after, drop {found.drop:g} {unit}{limit} "
             f"({found.runtime}, resolver {found.resolver})"
         )
+
+
+def score_text(score: float, unit: str) -> str:
+    """Return a score of a metric whose drop has this unit: a share in percent, or an error."""
+    return f"{100 * score:.2f} %" if unit == "percentage points" else f"{score:.6g}"
+
+
+def _operators(places: Sequence[int]) -> str:
+    return f"operator{'s' * (len(places) > 1)} {', '.join(map(str, places))}"
 
 
 def show_written(written: Conversion, model: Path, *, json: bool) -> None:

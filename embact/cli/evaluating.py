@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embact.cli import show
-from embact.cli.models import ModelFile, fitted, show_placements
+from embact.cli.converted import score_text
+from embact.cli.models import ImageRange, ModelFile, fitted, show_placements
 from embact.cli.options import Family, Json, MaxBytes, MaxError, SlopeBits
 from embact.errors import EmbactError
 
@@ -39,13 +40,7 @@ def evaluate_model(
             help="x: samples; y: labels or targets, if any. Or images; subfolders are classes.",
         ),
     ] = None,
-    image_range: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LOW:HIGH|codes",
-            help="For images: real values of black and white, such as 0:1; or pixels are codes.",
-        ),
-    ] = None,
+    image_range: ImageRange = None,
     random: Annotated[
         int | None,
         typer.Option(metavar="N", help="N random samples instead of data: weak evidence."),
@@ -105,6 +100,7 @@ def evaluate_model(
     from embact.tflite.host.evaluate import check_drop, check_limit, evaluate
     from embact.tflite.host.images import load_samples, scaling_of
     from embact.tflite.model import read
+    from embact.tflite.replace.metrics import check_metric
 
     if (data is None) == (random is None):
         raise EmbactError("samples", got="both" if data else "none", allowed="--data or --random")
@@ -122,6 +118,8 @@ def evaluate_model(
         samples = random_data(source, random or 0, seed or 0)
     else:
         samples = load_samples(data, source, scaling)
+    if metric is not None:
+        check_metric(metric, source, samples, has_stock=True)
     asked = {"max_error": max_error, "max_bytes": max_bytes, "slope_bits": slope_bits}
     placements, files, reason = _kernels(source, family, asked)
     tables = () if original is None else tables_beside(source, original)
@@ -223,8 +221,7 @@ def _histogram(local: Gap) -> str:
 def _score(result: Evaluation, score: float | None) -> str:
     if score is None:
         return "unknown"
-    is_share = result.drop_unit == "percentage points"
-    return f"{100 * score:.2f} %" if is_share else f"{score:.6g}"
+    return score_text(score, result.drop_unit)
 
 
 def _show_evaluation(result: Evaluation, *, is_alone: bool = False) -> None:

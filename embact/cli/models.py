@@ -31,9 +31,16 @@ if TYPE_CHECKING:
     from embact.tflite.placement import Placed
     from embact.tflite.site import Site
 
-__all__ = ["ModelFile", "activation_text", "fitted", "register", "show_placements"]
+__all__ = ["ImageRange", "ModelFile", "activation_text", "fitted", "register", "show_placements"]
 
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL.tflite", help="int8 or int16 model.")]
+ImageRange = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LOW:HIGH|codes",
+        help="For images: real values of black and white, such as 0:1; or pixels are codes.",
+    ),
+]
 
 DEFAULT_CORE = "cortex-m4"
 
@@ -80,6 +87,7 @@ def convert(
         Path | None,
         typer.Option(metavar="FILE.npz|FOLDER", help="As for `eval`; the drop is then reported."),
     ] = None,
+    image_range: ImageRange = None,
     metric: Annotated[
         str | None,
         typer.Option(metavar="top1|top5|agreement|mse|mae", help="Default: by what y holds."),
@@ -116,6 +124,7 @@ def convert(
     from embact.tflite.folder import write_conversion
     from embact.tflite.model import read
     from embact.tflite.planning import Wanted
+    from embact.tflite.replace.named import parse_replacements
 
     asked = {"max_error": max_error, "max_bytes": max_bytes, "slope_bits": slope_bits}
     strict = family != "auto" or any(value is not None for value in asked.values())
@@ -124,19 +133,26 @@ def convert(
         wanted=Wanted(form, like or "", family, strict),
         core=core,
         problem_of=problems(asked, core, in_model=form == "builtin" and family == "auto"),
-        replace=replace or "",
+        replace=replace,
         target="" if target is None else target,
         options={name: value for name, value in given.items() if value is not None},
     )
-    read_target(target)  # refuses an unknown core before minutes are spent
+    # what cannot be is refused before minutes are spent
+    read_target(target)
+    if replace is not None:
+        parse_replacements(replace)
     if like and strict:
         raise EmbactError("options for fitting", got=f"--like {like}", allowed="one of them")
     if target and form == "builtin":
         raise EmbactError("--target", got="--form builtin, which has no C", allowed="another form")
     if out.exists() or out.is_symlink():
         raise EmbactError("output folder", got=f"{out} exists", allowed="a new folder")
+    if not out.absolute().parent.is_dir():
+        raise EmbactError(
+            "output folder", got=f"{out.parent} is no folder", allowed="a new folder in one"
+        )
     source = read(model)
-    trial = _trial(source, data, metric, max_drop, resolver)
+    trial = _trial(source, data, image_range, metric, max_drop, resolver)
     prepared = prepare(source, request, trial, (lambda _: None) if json else show.say)
     if not prepared.placements:
         show_nothing(model, prepared, json=json)
@@ -151,6 +167,7 @@ def convert(
 def _trial(
     source: Model,
     data: Path | None,
+    image_range: str | None,
     metric: str | None,
     max_drop: float | None,
     resolver: str,
@@ -158,16 +175,21 @@ def _trial(
     """Return the data to try a conversion on, or None. Raises EmbactError for options without."""
     from embact.tflite.conversion import Trial
     from embact.tflite.host.child import Runner
-    from embact.tflite.host.images import load_samples
+    from embact.tflite.host.images import load_samples, scaling_of
     from embact.tflite.host.runtime import check_resolver
+    from embact.tflite.replace.metrics import check_metric
 
     check_resolver(resolver)
     if data is None:
-        for option, value in (("--metric", metric), ("--max-drop", max_drop)):
+        options = {"--image-range": image_range, "--metric": metric, "--max-drop": max_drop}
+        for option, value in options.items():
             if value is not None:
                 raise EmbactError(option, got="no data", allowed="with --data")
         return None
-    samples = load_samples(data, source, None)
+    scaling = None if image_range is None else scaling_of(image_range)
+    samples = load_samples(data, source, scaling)
+    if metric is not None:
+        check_metric(metric, source, samples, has_stock=True)
     return Trial(samples, metric, max_drop, Runner(None, resolver))
 
 

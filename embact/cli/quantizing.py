@@ -23,7 +23,8 @@ def register(app: typer.Typer) -> None:
 
 def quantize(
     network: Annotated[
-        Path, typer.Argument(metavar="NETWORK", help="A .keras file or a SavedModel's folder.")
+        Path,
+        typer.Argument(metavar="NETWORK", help="A .keras or .h5 file, or a SavedModel's folder."),
     ],
     data: Annotated[
         Path, typer.Option(metavar="X.npz", help="Real inputs x (or x0, x1, ...) to calibrate on.")

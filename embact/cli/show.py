@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -43,8 +44,20 @@ def _encodable(text: str, encoding: str | None) -> str:
 
 
 def as_json(document: Any) -> None:
-    """Print a document as JSON."""
-    say(json.dumps(document, indent=2))
+    """Print a document as JSON, which has no number for nan and the infinities: they are null."""
+    say(json.dumps(_finite(document), indent=2, allow_nan=False))
+
+
+def _finite(document: Any) -> Any:
+    match document:
+        case float():
+            return document if math.isfinite(document) else None
+        case dict():
+            return {name: _finite(value) for name, value in document.items()}
+        case list() | tuple():
+            return [_finite(value) for value in document]
+        case _:
+            return document
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

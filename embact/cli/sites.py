@@ -130,13 +130,12 @@ def _facts(one: Surveyed) -> dict[str, Any]:
 def _show_site(one: Surveyed) -> None:
     """Print what is known of a site: a heading, and a line for each fact."""
     site = one.site
-    where = "operator" + ("s " if len(site.operators) > 1 else " ") + _spans(site.operators)
-    show.say(f"{_name(site)}: {' + '.join(site.ops)} ({where})")
+    show.wrapped(f"{_name(site)}: {' + '.join(site.ops)} ({_where(site.operators)})")
     verdict = one.tflm.answer + (f": {one.tflm.why}" if one.tflm.why else "")
     facts = [
-        ("  tensor", f"{_shown(site.tensor)}, {site.elements} elements for an inference"),
+        ("  tensor", f"{_shown(site.tensor)}, {_counted(site.elements, 'element')}"),
         ("  quantisation", show.spec_text(site.spec)),
-        ("  found as", site.about),
+        *_about(site),
         ("  in TFLM", verdict),
         ("  today", _now_text(one)),
         ("  embact", _ours_text(one)),
@@ -144,6 +143,23 @@ def _show_site(one: Surveyed) -> None:
     ]
     show.sheet([(name, text) for name, text in facts if text])
     show.say()
+
+
+def _about(site: Site | LayerSite) -> list[tuple[str, str]]:
+    """Return what else is known of a site: the formula that was read from the graph, or a note."""
+    from embact.tflite.site import LayerSite
+
+    if isinstance(site, LayerSite) or site.about != site.activation.formula:
+        return [("  note", site.about)]
+    return [("  computes", site.about)]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'} for an inference"
+
+
+def _where(operators: tuple[int, ...]) -> str:
+    return f"operator{'' if len(operators) == 1 else 's'} {_spans(operators)}"
 
 
 def _shown(name: str) -> str:
@@ -175,9 +191,9 @@ def _now_text(one: Surveyed) -> str:
             f": {parts}" if len(now.operators) > 1 else ""
         )
     if one.tflm.answer == "no":
-        return "nothing: it does not run" + (f"; the rest: {parts}" if parts else "")
+        return "- (it does not run)" + (f"; its other operators: {parts}" if parts else "")
     unknown = "; ".join(now.unknown)
-    return f"not known ({unknown})" + (f"; the rest: {parts}" if parts else "")
+    return f"not known ({unknown})" + (f"; its other operators: {parts}" if parts else "")
 
 
 def _ours_text(one: Surveyed) -> str:
@@ -206,17 +222,28 @@ def _error_text(error: StockError | NoStockError | None) -> str:
 
 
 def _show_totals(total: Totals, core: str) -> None:
-    if total.counted:
-        known = f"the {total.counted} of {total.sites}" if total.counted < total.sites else "all"
-        show.wrapped(
-            f"Instructions for an inference on {core}, {known} whose cost is known: "
-            f"{total.today:,.0f} today, about {total.embact:,.0f} with embact."
-        )
-    else:
-        bound = f", about {total.bound:,.0f} with embact" if total.bound else ""
-        show.wrapped(f"Instructions for an inference on {core}: not known today{bound}.")
+    """Print the sums; a site whose cost is not known is in none of them, and that is said."""
+    show.wrapped(f"Instructions for an inference on {core}{_sums(total)}.")
     if total.float_unit:
         show.wrapped(f"Float operators were counted with {total.float_unit}.")
+
+
+def _sums(total: Totals) -> str:
+    if not total.counted:
+        ours = "not known with embact"
+        if total.own is not None:
+            ours = f"about {total.own:,.0f} with embact"
+            if total.own_counted < total.sites:
+                ours += f" for {total.own_counted} of {total.sites} sites"
+        return f": not known today, {ours}"
+    sums = f": {total.today:,.0f} today, about {total.embact:,.0f} with embact"
+    if total.counted == total.sites:
+        return sums
+    sums = f", of the {total.counted} sites of {total.sites} whose cost is known{sums}"
+    if total.own is None or total.own_counted == total.counted:
+        return sums
+    which = "all " if total.own_counted == total.sites else ""
+    return f"{sums} ({total.own:,.0f} for {which}{total.own_counted})"
 
 
 def _show_skipped(findings: Findings) -> None:
@@ -225,15 +252,16 @@ def _show_skipped(findings: Findings) -> None:
     if reasons:
         show.say("\nleft alone:")
     for op, reason in reasons:
-        same = [
+        same = tuple(
             skip.operator for skip in findings.skipped if (skip.op, skip.reason) == (op, reason)
-        ]
-        show.wrapped(f"  {op} ({_spans(tuple(same))}): {reason}")
+        )
+        show.wrapped(f"  {op} ({_where(same)})")
+        show.sheet([("  ", reason)])
     _show_commands(findings)
 
 
 def _show_commands(findings: Findings) -> None:
     """Print the commands that write the C of what is left alone, each once."""
     for command in dict.fromkeys(skip.command for skip in findings.skipped if skip.command):
-        where = [str(skip.operator) for skip in findings.skipped if skip.command == command]
-        show.say(f"its C (operator {', '.join(where)}): {command}")
+        where = tuple(skip.operator for skip in findings.skipped if skip.command == command)
+        show.say(f"its C ({_where(where)}): {command}")

@@ -71,14 +71,14 @@ class Prepared:
 class Request:
     """What a user asks of a conversion.
 
-    replace: as ``replace.parse_replacements`` reads it, or "". problem_of: limits and options for
+    replace: as ``replace.parse_replacements`` reads it, or None. problem_of: limits and options for
     a site. options: what was asked, by name, for the report. target: of the C, or "".
     """
 
     wanted: Wanted
     core: str
     problem_of: Callable[[Site], Problem]
-    replace: str = ""
+    replace: str | None = None
     target: str = ""
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -142,7 +142,7 @@ def _reason(findings: Findings, plan: Plan) -> str:
 
 def _asked(request: Request, trial: Trial | None) -> dict[str, Activation] | Literal["auto"] | None:
     """Return what to replace by what. Raises EmbactError for what does not go together."""
-    if not request.replace:
+    if request.replace is None:
         return None
     asked = parse_replacements(request.replace)
     if request.wanted.like:
@@ -202,6 +202,11 @@ def _searched(
         core=request.core,
         family=request.wanted.family,
         beside=layers,
+        known={
+            request.problem_of(one.site): one.fit
+            for one in plan.placements
+            if isinstance(one, Placement)
+        },
         runner=trial.runner,
         say=say,
     )

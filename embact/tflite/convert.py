@@ -50,7 +50,7 @@ def convert(model: Model, placements: Sequence[Placed], form: str = "custom") ->
 
     What computes a site stands at the place of the last of its operators; all other operators keep
     their order. Operator codes that nothing uses any more are dropped. Raises EmbactError if there
-    is nothing to convert, or for another form.
+    is nothing to convert, for another form, and for metadata that would become wrong.
     """
     if form not in FORMS:
         raise unknown_name("form", form, FORMS)
@@ -81,10 +81,32 @@ def convert(model: Model, placements: Sequence[Placed], form: str = "custom") ->
             replaced[last] = [_custom_operator(one, _custom_code(tree, codes, one.function))]
         elif isinstance(one, Placement):
             replaced[last] = tables.operators(one)
+    counted = len(operators), len(graph.tensors)
     graph.operators = [made for i, node in enumerate(operators) for made in replaced.get(i, [node])]
+    if counted != (len(graph.operators), len(graph.tensors)):
+        _require_nothing_numbered(tree, model.where)
     _drop_codes(tree, before - _used_codes(tree))
     _empty_buffers(tree, read_before - _read_tensors(tree))
     return pack(tree)
+
+
+NUMBERED = {
+    "model_control_dependencies": "operators by their numbers, which change",
+    "OfflineMemoryAllocation": "a memory plan of its operators, which change",
+}
+"""Metadata that would say something else of the converted model: LiteRT's, and TFLM's."""
+
+
+def _require_nothing_numbered(tree: Tree, where: str) -> None:
+    """Raise EmbactError if metadata would be wrong once operators or tensors are others."""
+    for one in items(tree.metadata):
+        if (name := text(one.name)) in NUMBERED:
+            raise EmbactError(
+                f"metadata {name}",
+                got=NUMBERED[name],
+                allowed="a model converted before it gets this metadata, or --form override",
+                where=where,
+            )
 
 
 def custom_options(placement: Placed) -> bytes:

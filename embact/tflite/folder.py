@@ -9,6 +9,7 @@ interpreters.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -45,7 +46,7 @@ from embact.tflite.site_report import (
     layer_report,
     site_report,
 )
-from embact.tflite.tflm.deployment import Deployment, deployment_files
+from embact.tflite.tflm.deployment import Deployment, deployment_files, obstacles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -91,6 +92,8 @@ def write_conversion(
         placements = [one for one in placements if isinstance(one, Placement)]
     converted = convert(model, placements, decisions.form)
     files = conversion_files(model, placements, converted, decisions)
+    asked = _deployment(model, placements, converted, decisions)
+    decisions = dataclasses.replace(decisions, warnings=(*decisions.warnings, *obstacles(asked)))
     rows = [
         layer_report(model, one, decisions)
         if isinstance(one, LayerPlacement)
@@ -128,7 +131,7 @@ def conversion_files(
 
     Raises EmbactError if two files would have one name.
     """
-    stem, form = stem_of(model), decisions.form
+    form = decisions.form
     only = core(decisions.target) if decisions.target else None
     code: dict[str, str] = {}
     records: dict[str, str] = {}
@@ -136,25 +139,36 @@ def conversion_files(
         code = sources(placements, only)
         records = {name: fit_json(fit) for name, fit in kernels_of(placements).items()}
         records |= {name: layer_json(one) for name, one in layers_of(placements).items()}
-    asked = Deployment(
-        stem=stem,
-        model=converted,
-        form=form,
-        routines=_routines(model, placements, form),
+    asked = _deployment(model, placements, converted, decisions)
+    asked = dataclasses.replace(
+        asked,
         c_sources=tuple(name for name in code if name.endswith(".c")),
-        **operators_in(parse(converted, model.where)),
     )
     parts: list[Mapping[str, str]] = [
         code,
         deployment_files(asked),
         {f"{KERNELS}/{name}.json": record for name, record in records.items()},
     ]
-    files = {f"{stem}.tflite": converted}
+    files = {f"{asked.stem}.tflite": converted}
     for part in parts:
         if both := sorted(files.keys() & part.keys()):
             raise EmbactError("files of one name", got=", ".join(both), where=model.where)
         files |= {name: content.encode() for name, content in part.items()}
     return files
+
+
+def _deployment(
+    model: Model, placements: Sequence[Placed], converted: bytes, decisions: Decisions
+) -> Deployment:
+    """Return what firmware needs of a conversion, without the names of its C files."""
+    return Deployment(
+        stem=stem_of(model),
+        model=converted,
+        form=decisions.form,
+        routines=_routines(model, placements, decisions.form),
+        notes=decisions.warnings,
+        **operators_in(parse(converted, model.where)),
+    )
 
 
 def _routines(model: Model, placements: Sequence[Placed], form: str) -> tuple[Routine, ...]:

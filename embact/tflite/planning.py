@@ -9,7 +9,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from embact.certify import certify
 from embact.errors import EmbactError, unknown_name
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import AUTO, fit
@@ -19,7 +18,7 @@ from embact.tflite.builtin_form import table_fit
 from embact.tflite.convert import FORMS
 from embact.tflite.find.sites import find_sites
 from embact.tflite.layers import unit_of
-from embact.tflite.placement import LayerPlacement, place, place_layers
+from embact.tflite.placement import place, place_layers
 from embact.tflite.routines import distinguished
 from embact.tflite.site_report import SkippedReport
 from embact.tflite.tflm.resolver import OVERRIDES
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 
     from embact.fit.record import Fit
     from embact.tflite.model import Model
-    from embact.tflite.placement import Placed, Placement, Unit
+    from embact.tflite.placement import Placed, Unit
     from embact.tflite.site import Findings, LayerSite, Site
 
 LIKE = ("", "tflm")
@@ -142,27 +141,10 @@ def make_plan(
 def arranged(
     model: Model, placed: Sequence[Placed], skipped: tuple[SkippedReport, ...], wanted: Wanted
 ) -> Plan:
-    """Return a plan with its placements in the order that the model runs them, all proved again.
-
-    A formula that was read from the graph may be known to be steady in float64. Its kernel's file
-    does not say so: there the oracle decides at every input, as for a formula of the user's.
-    """
-    placed = tuple(one if isinstance(one, LayerPlacement) else _by_oracle(one) for one in placed)
+    """Return a plan with its placements in the order that the model runs them."""
     if wanted.form == "override":
         placed = distinguished(model, placed)
     return Plan(tuple(sorted(placed, key=lambda one: one.site.operators[-1])), skipped)
-
-
-def _by_oracle(one: Placement) -> Placement:
-    """Return a placement whose certificate is that of its activation as a file has it."""
-    found = one.fit
-    if not (found.activation.expression and found.activation.tested):
-        return one
-    act = dataclasses.replace(found.activation, tested=False)
-    problem = dataclasses.replace(found.problem, activation=act)
-    proved = certify(act, found.spec, found.kernel, problem.histogram)
-    fit_again = dataclasses.replace(found, problem=problem, certificate=proved)
-    return dataclasses.replace(one, fit=fit_again)
 
 
 def _skip(site: Site | LayerSite, reason: str) -> SkippedReport:
@@ -197,7 +179,7 @@ def _within(problem: Problem, found: Fit) -> Fit:
 def _obstacle(site: Site, wanted: Wanted) -> str:
     """Return why a site cannot have a kernel in this form, or ""."""
     if wanted.form == "override" and site.ops[0] not in OVERRIDES:
-        return f"TFLM's resolver takes no other kernel for {site.ops[0]}; --form custom replaces it"
+        return f"TFLM's resolver takes no other kernel for {site.ops[0]}; {_way_out(wanted)}"
     if wanted.like and site.ops == ("RELU6",) and site.spec.input != site.spec.output:
         return "TFLM's RELU6 does not rescale, so its bits are wrong for these grids"
     return ""
@@ -210,5 +192,11 @@ def _layer_obstacle(layer: LayerSite, wanted: Wanted) -> str:
     if wanted.form == "builtin":
         return "no function of one code, so no table: it stays as it is in the form builtin"
     if wanted.form == "override" and (len(layer.operators) != 1 or layer.ops[0] not in OVERRIDES):
-        return "TFLM's resolver takes no other kernel for it; --form custom replaces it"
+        return f"TFLM's resolver takes no other kernel for it; {_way_out(wanted)}"
     return ""
+
+
+def _way_out(wanted: Wanted) -> str:
+    """Return what replaces an operator that the form override leaves alone."""
+    without = f", without --like {wanted.like}," if wanted.like else ""
+    return f"--form custom{without} replaces it"

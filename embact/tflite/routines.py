@@ -203,7 +203,7 @@ def _ops_header(placements: Sequence[Placed], owners: dict[str, str]) -> str:
             body = [f"{one.function}((const {source} *)input, ({result} *)output, size);"]
         lines = "\n".join(f"    {line}" for line in body)
         parts.append(
-            f"/* {_harmless(made.about)}. size: elements of the output{rows}. */\n"
+            f"/*\n * {_harmless(made.about)}.\n * size: elements of the output{rows}.\n */\n"
             f"static inline void {made.symbol}(const void *input, void *output, int32_t size)\n"
             f"{{\n{lines}\n}}\n"
         )

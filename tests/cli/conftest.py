@@ -31,6 +31,8 @@ AT_START = ("PYTHON", "LC_", "LANG")
 SERVER = """
 import json, os, sys, warnings
 import embact.cli, embact.cli.fitting, embact.emit.header, embact.fit.search
+import embact.tflite.conversion, embact.tflite.host.evaluate, embact.tflite.host.builtin_beside
+import embact.tflite.stock.survey, rich.console, rich.table, typer
 
 def serve():
     for line in sys.stdin:

@@ -14,6 +14,10 @@ MLP = data_file("digits_mlp_int8.tflite")
 DIGITS = data_file("digits_test.npz")
 
 
+TABLES = ("--family", "lut")
+"""Where it does not matter which kernels there are: found at once, and exact from int8."""
+
+
 @pytest.fixture
 def few(tmp_path):
     """A file with 20 of the packaged images and their labels."""
@@ -37,7 +41,7 @@ def test_every_site_is_listed_and_json_has_its_histogram(embact, few):
     for word in ("stock's error", "in the model", "LOGISTIC+MUL", "resolver reference", "top1"):
         assert word in done.stdout
     assert "weak" not in done.stdout
-    found = json.loads(embact("eval", CNN, "--data", few, "--json").stdout)
+    found = json.loads(embact("eval", CNN, "--data", few, *TABLES, "--json").stdout)
     assert (found["metric"], found["sites"], found["observed_samples"]) == ("top1", 4, 20)
     assert [one["computes"] for one in found["per_site"]] == [
         *("silu", "hard_swish", "leaky_relu", "gelu")
@@ -50,7 +54,8 @@ def test_every_site_is_listed_and_json_has_its_histogram(embact, few):
 
 
 def test_random_samples_are_called_weak_and_their_distinct_outputs_counted(embact):
-    shown = [embact("eval", CNN, "--random", "6", "--seed", seed).stdout for seed in "01"]
+    words = ("eval", CNN, "--random", "6", *TABLES, "--seed")
+    shown = [embact(*words, seed).stdout for seed in "01"]
     for text in shown:
         assert "random: weak evidence, 6 distinct outputs for 6 samples" in text
     assert shown[0] != shown[1]
@@ -58,7 +63,7 @@ def test_random_samples_are_called_weak_and_their_distinct_outputs_counted(embac
 
 def test_the_oracle_is_named_and_brings_its_runtime(embact, few):
     pytest.importorskip("tflite_runtime", reason="its wheels end at CPython 3.11 on Linux")
-    words = ("eval", MLP, "--data", few, "--resolver", "tflm-oracle")
+    words = ("eval", MLP, "--data", few, "--resolver", "tflm-oracle", *TABLES)
     found = json.loads(embact(*words, "--json").stdout)
     assert found["resolver"] == "tflm-oracle"
     assert found["runtime"].startswith("tflite-runtime 2.14")
@@ -74,7 +79,7 @@ def test_a_drop_beyond_its_limit_is_exit_status_1(embact):
 
 
 def test_a_model_of_the_form_builtin_is_compared_with_what_it_was_made_from(embact, few):
-    converted = embact("convert", MLP, "--out", "out", "--form", "builtin")
+    converted = embact("convert", MLP, "--out", "out", "--form", "builtin", *TABLES)
     assert converted.returncode == 0, converted.stderr
     words = ("eval", "out/digits_mlp_int8.tflite", "--data", few)
     assert "unknown: give the model it was made from" in embact(*words).stdout
@@ -93,8 +98,9 @@ def test_images_are_run_with_the_labels_of_their_folders(embact, tmp_path):
     for number, (pixels, label) in enumerate(zip(scaled, labels, strict=True)):
         path = tmp_path / "images" / str(label) / f"{number:02}.png"
         image.fromarray(pixels.reshape(8, 8)).save(path)
-    failed(embact("eval", CNN, "--data", "images"), 2, "--image-range")
-    done = embact("eval", CNN, "--data", "images", "--image-range", "0:1", "--json")
+    words = ("eval", CNN, "--data", "images", *TABLES)
+    failed(embact(*words), 2, "--image-range")
+    done = embact(*words, "--image-range", "0:1", "--json")
     found = json.loads(done.stdout)
     assert (found["samples"], found["metric"]) == (30, "top1")
     assert found["before"] > 0.9
@@ -128,4 +134,4 @@ def test_what_cannot_be_evaluated_is_told_in_one_line(embact, few, words, said):
     np.savez(folder / "far.npz", x=np.zeros(shape), y=np.array([0, 10]))
     np.savez(folder / "zero.npz", x=np.zeros((0, 8, 8, 1)))
     np.savez(folder / "narrow.npz", x=np.zeros((2, 8, 7, 1)))
-    failed(embact("eval", CNN, *words), 2, said)
+    failed(embact("eval", CNN, *TABLES, *words), 2, said)

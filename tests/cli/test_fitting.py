@@ -19,7 +19,11 @@ DONE_MEANS = [
 LOOP = "embact_loop_lut_s8(input, embact_sigmoid_s8_lut, output, size);"
 
 
-def fitted(embact, name="k.json", words=("sigmoid", "--range", "-8:8")):
+TABLES, KNOTS, PIECES = (("--family", name) for name in ("lut", "interp", "pwl"))
+"""Where it does not matter which kernel it is: found at once."""
+
+
+def fitted(embact, name="k.json", words=("sigmoid", "--range", "-8:8", *TABLES)):
     assert embact("fit", *words, "--out", name).returncode == 0
     return name
 
@@ -90,7 +94,7 @@ def test_verify_refuses_a_kernel_file_whose_table_was_changed(embact, sigmoid, t
 
 def test_two_kernels_never_share_a_name(embact, tmp_path):
     fitted(embact, "a.json")
-    fitted(embact, "b.json", ("sigmoid", "--range", "-4:4"))
+    fitted(embact, "b.json", ("sigmoid", "--range", "-4:4", *TABLES))
     assert "two kernels are called" in embact("emit", "a.json", "b.json", "--out", "inc").stderr
     assert not (tmp_path / "inc").exists()
     assert embact("emit", "a.json", "--out", "inc").returncode == 0
@@ -100,7 +104,8 @@ def test_two_kernels_never_share_a_name(embact, tmp_path):
 
 
 def test_mixed_widths_and_a_new_name(embact, tmp_path):
-    fitted(embact, words=("tanh", "--in-dtype", "int16", "--out-dtype", "int8", "--range", "-4:4"))
+    words = ("tanh", "--in-dtype", "int16", "--out-dtype", "int8", "--range", "-4:4")
+    fitted(embact, words=(*words, *KNOTS))
     assert embact("emit", "k.json", "--out", ".").returncode == 0
     text = (tmp_path / "embact_tanh_s16_s8.h").read_text("utf-8")
     assert "void embact_tanh_s16_s8(const int16_t *input, int8_t *output, int32_t size)" in text
@@ -110,9 +115,10 @@ def test_tflites_conventions_fill_in_the_output(embact):
     def grids(*words):
         return json.loads(embact("fit", *words, "--json").stdout)["quantisation"]
 
-    assert grids("tanh", "--range", "-4:4")["output"]["scale"] == 1 / 128
-    assert grids("sigmoid", "--range", "-4:4", "--dtype", "int16")["output"]["scale"] == 2.0**-15
-    wide = grids("gelu", "--range", "-4:4", "--dtype", "int16")
+    assert grids("tanh", "--range", "-4:4", *TABLES)["output"]["scale"] == 1 / 128
+    words = ("--range", "-4:4", "--dtype", "int16", *KNOTS)
+    assert grids("sigmoid", *words)["output"]["scale"] == 2.0**-15
+    wide = grids("gelu", *words)
     assert wide["input"] == {"scale": float(np.float32(4 / 32767)), "zero_point": 0, "bits": 16}
 
 
@@ -249,7 +255,7 @@ def test_verify_refuses_a_header_of_another_digest(embact, sigmoid):
 
 def test_a_header_states_no_less_than_the_error(embact, tmp_path):
     for span in ("-8:8", "-4:4", "-6:6", "-3:5", "-1:7"):
-        document = json.loads(embact("fit", "gelu", f"--range={span}", "--json").stdout)
+        document = json.loads(embact("fit", "gelu", f"--range={span}", *PIECES, "--json").stdout)
         (tmp_path / "k.json").write_text(json.dumps(document), "utf-8")
         embact("emit", "k.json", "--out", ".", "--force")
         text = (tmp_path / "embact_gelu_s8.h").read_text("utf-8")

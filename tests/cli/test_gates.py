@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -9,8 +10,22 @@ Q3_12 = ("--format", "q3.12", "--out", "o")
 SWIGLU = ("glu", "--gate", "silu", "--a-scale", "0.03", "--b-scale", "0.05", "--out-scale", "0.1")
 
 
-def test_gates_writes_a_header_and_two_kernels_that_verify(embact, tmp_path):
-    done = embact("gates", *Q3_12)
+@pytest.fixture(scope="module")
+def gates_made(embact_in, tmp_path_factory):
+    """A folder in which the gates of Q3.12 were made, which takes seconds, and the call."""
+    folder = tmp_path_factory.mktemp("gates")
+    return folder, embact_in(folder, "gates", *Q3_12)
+
+
+@pytest.fixture
+def gates(gates_made, tmp_path):
+    """The call; its folder ``o`` is in the one of the test."""
+    shutil.copytree(gates_made[0] / "o", tmp_path / "o")
+    return gates_made[1]
+
+
+def test_gates_writes_a_header_and_two_kernels_that_verify(gates, embact, tmp_path):
+    done = gates
     assert (done.returncode, done.stderr) == (0, "")
     names = ["embact_sigmoid_q3_12_s16", "embact_tanh_q3_12_s16"]
     header = tmp_path / "o" / "embact_gates_q3_12.h"
@@ -28,8 +43,7 @@ def test_gates_writes_a_header_and_two_kernels_that_verify(embact, tmp_path):
         assert embact(*line.split()).returncode == 0
 
 
-def test_gates_replaces_nothing_that_differs_unasked(embact, tmp_path):
-    assert embact("gates", *Q3_12).returncode == 0
+def test_gates_replaces_nothing_that_differs_unasked(gates, embact, tmp_path):
     assert embact("gates", *Q3_12).returncode == 0  # the same again
     made = {path: path.read_text() for path in (tmp_path / "o").iterdir()}
     done = embact("gates", *Q3_12, "--max-error", "3")
@@ -45,12 +59,11 @@ def test_gates_replaces_nothing_that_differs_unasked(embact, tmp_path):
     assert {path: path.read_text() for path in (tmp_path / "o").iterdir()} == made
 
 
-def test_emit_gives_the_gates_of_several_formats_the_names_that_they_have(embact, tmp_path):
-    made = {}
-    for fraction in (12, 11):
-        done = embact("gates", "--format", f"q{15 - fraction}.{fraction}", "--out", "o", "--json")
-        for one in json.loads(done.stdout)["gates"]:
-            made[one["function"]] = one["kernel"]
+def test_emit_gives_the_gates_of_several_formats_the_names_that_they_have(gates, embact, tmp_path):
+    made = {path.stem: f"o/{path.name}" for path in (tmp_path / "o").glob("*_q3_12_*.json")}
+    done = embact("gates", "--format", "q4.11", "--out", "o", "--json")
+    for one in json.loads(done.stdout)["gates"]:
+        made[one["function"]] = one["kernel"]
     assert len(made) == 4
     done = embact("emit", *made.values(), "--out", "include")
     assert (done.returncode, done.stderr) == (0, "")
@@ -61,8 +74,7 @@ def test_emit_gives_the_gates_of_several_formats_the_names_that_they_have(embact
         assert embact("verify", kernel, "--header", header).returncode == 0
 
 
-def test_verify_notices_a_changed_knot_in_both_gates(embact, tmp_path):
-    assert embact("gates", *Q3_12).returncode == 0
+def test_verify_notices_a_changed_knot_in_both_gates(gates, embact, tmp_path):
     header = tmp_path / "o" / "embact_gates_q3_12.h"
     text = header.read_text()
     knot = re.search(r"\{\n(?:    .*\n){5}    (-?\d+),", text)
@@ -115,9 +127,12 @@ def test_glu_writes_what_a_build_needs_and_its_command_makes_it_again(embact, tm
     assert (tmp_path / "swiglu.h").read_text() == text
 
 
-def test_int16_glu_brings_a_kernel_that_verifies(embact, tmp_path):
+@pytest.mark.parametrize(
+    "family", [("--family", "interp"), pytest.param((), marks=pytest.mark.slow)]
+)
+def test_int16_glu_brings_a_kernel_that_verifies(embact, tmp_path, family):
     done = embact(
-        *("glu", "--gate", "sigmoid", "--dtype", "int16", "--a-scale", "0.0003"),
+        *("glu", "--gate", "sigmoid", "--dtype", "int16", "--a-scale", "0.0003", *family),
         *("--b-scale", "0.0003", "--out-scale", "0.0003", "--out", "o"),
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -255,19 +255,25 @@ def same():
     return same_tree
 
 
+FAMILY = {8: "lut", 16: "interp"}
+"""By input width: what serves any function here, and is found at once."""
+
+
 @functools.lru_cache
-def fitted(activation, spec, max_error):
-    """A fit, once per session: the int16 ones take seconds."""
-    return fit(Problem(activation, spec, Limits(max_error=max_error)))
+def fitted(activation, spec, max_error, family):
+    """A fit, once per session."""
+    return fit(Problem(activation, spec, Limits(max_error=max_error)), family)
 
 
 @pytest.fixture
 def placed():
-    """The function that places a fit at every site of a model."""
+    """The function that places a fit at every site of a model, by FAMILY or another family."""
 
-    def place_all(model, max_error=1):
+    def place_all(model, max_error=1, family=None):
         sites = find_sites(model).sites
-        return place(sites, [fitted(one.activation, one.spec, max_error) for one in sites])
+        chosen = [family or FAMILY[one.spec.input.bits] for one in sites]
+        fits = zip(sites, chosen, strict=True)
+        return place(sites, [fitted(s.activation, s.spec, max_error, by) for s, by in fits])
 
     return place_all
 

@@ -12,6 +12,7 @@ import pytest
 from embact.errors import CheckFailed, EmbactError
 from embact.fit.problem import Limits, Options, Problem
 from embact.sources import data_file
+from embact.tflite import conversion
 from embact.tflite.conversion import Request, Trial, errors_today, placements_in, prepare
 from embact.tflite.convert import convert
 from embact.tflite.find.sites import find_sites
@@ -257,6 +258,25 @@ def test_a_replacement_is_in_the_report_with_its_distance(digits, tmp_path):
     assert done.report.decisions.replaced == (row,)
     assert done.report.sites[0].activation == "hard_sigmoid"
     assert done.report.decisions.metric.metric == "top1"
+
+
+def test_a_search_is_given_the_kernels_that_are_there_already(digits, monkeypatch):
+    class Asked(Exception):  # noqa: N818 - what was asked for is all that is wanted
+        pass
+
+    given = {}
+
+    def search(model, findings, data, **options):
+        given.update(options, sites=findings.sites)
+        raise Asked
+
+    monkeypatch.setattr(conversion, "search_replacements", search)
+    model, data = digits
+    with pytest.raises(Asked):
+        prepare(model, ask(replace="auto"), Trial(data, None, 5.0, Runner()), silent)
+    fits = [given["known"][given["problem_of"](site)] for site in given["sites"]]
+    assert [one.spec for one in fits] == [site.spec for site in given["sites"]]
+    assert len(fits) == 2
 
 
 @pytest.mark.slow

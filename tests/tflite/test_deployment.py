@@ -10,7 +10,7 @@ import pytest
 from embact.errors import EmbactError
 from embact.grid import Grid, QuantSpec
 from embact.tflite.routine import Routine
-from embact.tflite.tflm.deployment import FORMS, Deployment, deployment_files
+from embact.tflite.tflm.deployment import FORMS, Deployment, deployment_files, obstacles
 from embact.tflite.tflm.glue import missing_in_tflm, unknown_customs
 
 SPEC = QuantSpec(Grid(0.05, 0, 8), Grid(1 / 256, -128, 8))
@@ -81,13 +81,45 @@ def test_the_readme_says_what_tflm_does_not_run():
     lacking = asked("override", routines=(SIGMOID, GELU), stock=("GELU", "LOGISTIC"))
     text = deployment_files(lacking)["README.md"]
     assert missing_in_tflm(lacking) == ("GELU",)
-    assert "TensorFlow Lite Micro has no `GELU`" in text
+    assert "does not run on TensorFlow Lite Micro, which has no `GELU`" in text
     assert "--form custom" in text
     assert "Not used: `embact_gelu_s8`" in text
-    assert "add_more" in text
+    assert "return more.AddGelu();" in text
+    assert "RegisterAll(resolver, add_more)" in text
+    (said,) = obstacles(lacking)
+    assert said.startswith("TFLM has no GELU: the model does not run there; --form custom")
     fine = deployment_files(asked("override"))["README.md"]
     assert "has no" not in fine
     assert "add_more" not in fine
+    assert obstacles(asked("override")) == ()
+
+
+def test_the_readme_adds_every_operator_that_is_open():
+    text = deployment_files(asked(stock=("GELU", "RELU_N1_TO_1"), foreign=("Theirs",)))["README.md"]
+    assert re.findall(r"more\.(Add\w+\([^)]*\))", text) == [
+        'AddCustom("Theirs", &their_registration)',
+        "AddGelu()",
+        "AddReluN1To1()",
+    ]
+
+
+def test_the_readme_has_the_notes_of_a_conversion():
+    text = deployment_files(asked("builtin", notes=("tables take memory",)))["README.md"]
+    assert "\nTables take memory.\n" in text
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_line_of_readme_or_header_is_longer_than_100_columns(form):
+    many = dataclasses.replace(SIGMOID, about="word " * 50)
+    made = asked(
+        form,
+        routines=() if form == "builtin" else (many,),
+        c_sources=tuple(f"embact_part_{i}_s8.c" for i in range(9)),
+        foreign=("Theirs",),
+    )
+    files = deployment_files(made)
+    for name in ("README.md", "embact_tflm.h", "CMakeLists.txt"):
+        assert max(map(len, files[name].splitlines())) <= 100, name
 
 
 def test_custom_operators_of_others_are_named_unless_tflm_has_them():
@@ -95,6 +127,7 @@ def test_custom_operators_of_others_are_named_unless_tflm_has_them():
     assert unknown_customs(mixed) == ("Theirs",)
     files = deployment_files(mixed)
     assert "`Theirs`" in files["README.md"]
+    assert obstacles(mixed) == ("TFLM needs kernels of yours for the custom operators Theirs",)
     assert "resolver.AddRfft()" in files["embact_tflm.h"]
     assert "kOperators = 5;" in files["embact_tflm.h"]
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from embact.certify import ideal
 from embact.errors import CheckFailed, EmbactError
+from embact.fit.problem import Limits, Problem
 from embact.grid import Grid, QuantSpec
 from embact.nn.softmax import Softmax
 from embact.sources import data_file
@@ -23,8 +25,11 @@ from embact.tflite.host.evaluate import evaluate
 from embact.tflite.host.evaluate_sites import gap, observed_tensors, require_same_tensors, site_gaps
 from embact.tflite.model import pack, parse, read
 from embact.tflite.placement import LayerPlacement, Placement, place
+from embact.tflite.planning import Wanted, findings_for, make_plan
 from embact.tflite.site import LayerSite
 from embact.tflite.site_report import Decisions
+
+CORPUS = Path(__file__).parent / "corpus"
 
 ALL_CODES = np.arange(-128, 128).astype(np.int8).reshape(1, 256)
 
@@ -179,6 +184,16 @@ def test_the_tables_of_a_builtin_model_are_compared_at_the_stock_models_sites(bu
     alone = evaluate(model, [], data)
     assert (alone.before, alone.after, alone.per_site) == (None, found.after, ())
     assert tables_beside(stock, stock) == ()
+
+
+def test_the_table_of_a_gate_inside_a_gated_unit_is_compared(tmp_path):
+    stock = read(CORPUS / "glu__int8.tflite")
+    wanted = Wanted(form="builtin")
+    findings = findings_for(stock, wanted)
+    plan = make_plan(stock, findings, wanted, lambda s: Problem(s.activation, s.spec, Limits(1)))
+    done = write_conversion(tmp_path / "out", stock, plan.placements, Decisions(form="builtin"))
+    (table,) = tables_beside(read(done.model), stock)
+    assert (table.site.ops, table.fit.certificate.max_error_codes) == (("LOGISTIC",), 0)
 
 
 def test_tables_are_the_models_own_and_not_what_the_report_says(builtin, tmp_path):

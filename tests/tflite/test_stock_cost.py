@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from embact.tflite.model import read
 from embact.tflite.ops import OPERATORS
 from embact.tflite.stock import cost as module
 from embact.tflite.stock.cost import packaged, stock_cost, tflm_verdict
-from embact.tflite.stock.own_cost import INTERPOLATED, LINES, own_cost
+from embact.tflite.stock.own_cost import INTERPOLATED, LINES, OwnCost, own_cost
+from embact.tflite.stock.survey import Surveyed, totals
 
 CORPUS = Path(__file__).parent / "corpus"
 CNN = read(data_file("digits_cnn_int8.tflite"))
@@ -185,9 +187,32 @@ def test_the_kernels_that_stand_for_others_were_measured():
         assert activation(name).name == name
 
 
-def test_layers_that_were_not_measured_have_no_cost(build):
-    assert own_cost(only(read(CORPUS / "softmax__int8.tflite"))).instructions > 0
-    assert own_cost(only(read(CORPUS / "softmax__int16x8.tflite"))).instructions is None
+def surveyed(now, ours):
+    """A site with a cost today and one of ours, each None or for its 10 elements."""
+    today = (module.OperatorCost("OP", "int8", now, "reference"),)
+    site = dataclasses.replace(find_sites(CNN).sites[0], elements=10)
+    own = OwnCost(None if ours is None else ours / 10, at_most=False, form="")
+    verdict = module.TflmVerdict("yes")
+    return Surveyed(site, module.StockCost("cortex-m4", 10, today), own, verdict, None)
+
+
+@pytest.mark.parametrize(
+    ("costs", "both", "own"),
+    [
+        ([(100.0, 20.0), (50.0, 30.0)], (2, 150.0, 50.0), (2, 50.0)),
+        ([(100.0, 20.0), (50.0, None)], (1, 100.0, 20.0), (1, 20.0)),
+        ([(100.0, 20.0), (None, 30.0)], (1, 100.0, 20.0), (2, 50.0)),
+        ([(None, 30.0)], (0, 0, 0), (1, 30.0)),
+        ([(100.0, None)], (0, 0, 0), (0, None)),
+        ([], (0, 0, 0), (0, None)),
+    ],
+)
+def test_a_site_whose_cost_is_not_known_is_in_no_sum(costs, both, own):
+    """In particular not as 0."""
+    found = totals([surveyed(*one) for one in costs])
+    assert found.sites == len(costs)
+    assert (found.counted, found.today, found.embact) == both
+    assert (found.own_counted, found.own) == own
 
 
 @pytest.mark.parametrize(

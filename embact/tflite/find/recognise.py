@@ -21,7 +21,6 @@ from embact.activations import CATALOGUE, Activation
 from embact.errors import EmbactError
 from embact.expression import parse
 from embact.tflite.find.terms import as_float
-from embact.tflite.find.terms_error import is_steady
 from embact.tflite.find.terms_text import number_text, text_of
 
 if TYPE_CHECKING:
@@ -242,17 +241,16 @@ class Recogniser:
         if bad.size:
             return f"its result is not finite where its input is {x[bad[0]]:g}"
         for text in _bent_lines(self._values_of(term)):
-            made = dataclasses.replace(_named(text, "keras_relu"), tested="-" not in text)
+            made = _named(text, "keras_relu")
             if self._alike(made, term, self._values_of(term)) and self.agrees(made, term, spec):
                 return made
         written = text_of(self.terms, term)
         if written is None:
             return "its formula is too long"
         try:
-            made = _named(written, "chain")
+            return _named(written, "chain")
         except EmbactError as error:
             return str(error)
-        return dataclasses.replace(made, tested=is_steady(self.terms, term))
 
 
 def _named(text: str, stem: str) -> Activation:

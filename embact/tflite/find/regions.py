@@ -47,7 +47,7 @@ class Flow:
     producer: the operator that writes a tensor, if it is one. readers: the operators that read a
     tensor, in order. bent: the nodes that are not linear. fixed: the tensors that have one value in
     an inference: no constants, written once, by an operator or the caller, and no variables.
-    outputs: of the graph.
+    outputs: of the graph, and of its signatures, which may name others.
     """
 
     graph: Graph
@@ -117,8 +117,14 @@ def flow_of(model: Model, graph: Graph) -> Flow:
         readers={tensor: tuple(found) for tensor, found in readers.items()},
         bent=frozenset(i for i, operands in nodes.items() if _is_bent(graph, i, operands)),
         fixed=fixed,
-        outputs=frozenset(items(graph.tree.outputs)),
+        outputs=frozenset((*items(graph.tree.outputs), *_signature_outputs(model, graph))),
     )
+
+
+def _signature_outputs(model: Model, graph: Graph) -> list[int]:
+    signatures = items(model.tree.signatureDefs)
+    mine = [one for one in signatures if one.subgraphIndex == graph.number]
+    return [int(out.tensorIndex) for one in mine for out in items(one.outputs)]
 
 
 class _Kinds:

@@ -47,7 +47,9 @@ def tables_beside(model: Model, stock: Model) -> tuple[Placement, ...]:
             allowed=f"what {Path(model.where).name} was made from: {report.model_sha256[:16]}...",
             where=stock.where,
         )
-    sites = {site.operators: site for site in find_sites(stock).sites}
+    # a gate inside a gated unit is no site of the patterns, but an operator that may have a table
+    found = (*find_sites(stock, singles=True).sites, *find_sites(stock).sites)
+    sites = {site.operators: site for site in found}
     placed = []
     for row in report.sites:
         if row.operators not in sites:

@@ -51,8 +51,9 @@ class Evaluation:
     in ``drop_unit``. changed_decisions: samples whose largest output moved; None if output 0 holds
     no scores. max_difference, mean_difference: of all output values, in ``difference_unit``
     ("codes" or "real"). distinct_outputs: different results among the inferences. Whatever compares
-    is None if there is no stock model to compare with. per_site: what each kernel changed, over the
-    first observed_samples; empty without a stock model.
+    is None if there is no stock model to compare with; in JSON a drop or a difference that is no
+    finite number is null too, and both scores are there. per_site: what each kernel changed, over
+    the first observed_samples; empty without a stock model.
     """
 
     model: str

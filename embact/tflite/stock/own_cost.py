@@ -5,9 +5,7 @@ This module must not know today's kernels, graphs or searches.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from embact import cost
@@ -17,8 +15,8 @@ from embact.ir import Table, add, const, lookup, x
 from embact.kernel import Kernel
 from embact.nn.prelu_layer import PreluLayer
 from embact.nn.softmax import Softmax
-from embact.sources import data_file
 from embact.tflite.site import GluAsked, LayerSite
+from embact.tflite.stock.layer_costs import row_instructions
 
 if TYPE_CHECKING:
     from embact.grid import QuantSpec
@@ -43,7 +41,8 @@ def own_cost(site: Site | LayerSite, core: str = DEFAULT_CORE) -> OwnCost:
     """Return what our kernel of a site takes, without a search for it.
 
     From int8 a table of all inputs always serves. From int16 it is what interpolated tables of such
-    widths take, which serve nearly all functions, or lines where a function is made of them.
+    widths take, which serve nearly all functions, or lines where a function is made of them. Of a
+    layer it is what rows of its own length take, see ``layer_costs``.
     Raises EmbactError for an unknown core.
     """
     if core not in CORES:
@@ -91,20 +90,17 @@ def _whole_table(spec: QuantSpec) -> Kernel:
 
 
 def _layer_cost(site: LayerSite, core: str) -> OwnCost:
-    """Return what the row of ``bench.json`` of such a layer took."""
-    row, form = "", ""
-    match site.layer, site.spec.input.bits, site.spec.output.bits:
-        case Softmax(log=False), 8, 8:
-            row, form = "softmax_s8", "in rows of 1000; short rows take more"
-        case PreluLayer(), 8, 8:
-            row, form = "prelu_s8", "with 64 channels"
-        case GluAsked(), 8, 8:
-            row, form = "glu_s8", "with 32 channels"
-    found = _bench().get((row, core))
-    return OwnCost(found, at_most=False, form=form if found is not None else "not counted")
-
-
-@lru_cache
-def _bench() -> dict[tuple[str, str], float | None]:
-    rows = json.loads(data_file("bench.json").read_bytes())["rows"]
-    return {(row["row"], row["core"]): row["instructions"] for row in rows}
+    """Return what a row of such a layer and of that length takes, for each element."""
+    match site.layer:
+        case Softmax():
+            name, noun = site.layer.name, "element"
+        case PreluLayer():
+            name, noun = "prelu", "channel"
+        case GluAsked():
+            name, noun = "glu", "channel"
+    widths = f"s{site.spec.input.bits} s{site.spec.output.bits}"
+    found = row_instructions(f"{name} {widths}", site.row_size, core)
+    if found is None:
+        return OwnCost(None, at_most=False, form=f"{name} of such widths was not counted")
+    form = f"in rows of {site.row_size} {noun}{'' if site.row_size == 1 else 's'}"
+    return OwnCost(found / site.row_size, at_most=False, form=form)

@@ -51,15 +51,17 @@ class Surveyed:
 class Totals:
     """Instructions for an inference, over the sites where both costs are known: counted of sites.
 
-    bound: embact's, over all sites where it is known. float_unit: what today's float operators were
-    counted with, "" if there are none.
+    own: embact's, over the own_counted sites where it is known, and None where it is of none. A
+    site whose cost is not known is in no sum. float_unit: what today's float operators were counted
+    with, "" if there are none.
     """
 
     sites: int
     counted: int
     today: float
     embact: float
-    bound: float
+    own_counted: int
+    own: float | None
     float_unit: str
 
 
@@ -91,18 +93,24 @@ def survey(
 
 
 def totals(found: Sequence[Surveyed]) -> Totals:
-    """Return the sums over the sites of which both costs are known."""
-    today = ours = bound = 0.0
-    counted = 0
-    for one in found:
-        bound += (one.ours.instructions or 0.0) * one.site.elements
-        if one.now.per_inference is not None and one.ours.instructions is not None:
-            today += one.now.per_inference
-            ours += one.ours.instructions * one.site.elements
-            counted += 1
+    """Return the sums over the sites of which both costs are known, and of ours alone."""
+    own = [
+        (one.now.per_inference, one.ours.instructions * one.site.elements)
+        for one in found
+        if one.ours.instructions is not None
+    ]
+    both = [(now, ours) for now, ours in own if now is not None]
     floats = any("float32" in part.about for one in found for part in one.now.operators)
     core = found[0].now.core if found else DEFAULT_CORE
-    return Totals(len(found), counted, today, ours, bound, _unit(core) if floats else "")
+    return Totals(
+        sites=len(found),
+        counted=len(both),
+        today=sum(now for now, _ in both),
+        embact=sum(ours for _, ours in both),
+        own_counted=len(own),
+        own=sum(ours for _, ours in own) if own else None,
+        float_unit=_unit(core) if floats else "",
+    )
 
 
 def _unit(core: str) -> str:

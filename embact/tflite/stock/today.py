@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 import numpy as np
 
-from embact.certify import DIGITS, DOUBT_CODES, EQUAL_LSB, NOISE, ideal
+from embact.certify import DIGITS, DOUBT_CODES, EQUAL_LSB, NOISE, ideal, uncertain
 from embact.errors import EmbactError
 from embact.run.child import ending, run_child
 from embact.tflite.find.meaning import CLAMPS, fused_name
@@ -134,7 +134,7 @@ def stock_error(
     plain = dataclasses.replace(activation, oracle=None)
     truth, codes = ideal(plain, spec), spec.input.codes()
     doubt = np.abs(np.abs(truth.steps - np.floor(truth.steps)) - 0.5) < DOUBT_CODES
-    needed = np.count_nonzero(doubt) if activation.tested else codes.size
+    needed = np.count_nonzero(doubt | uncertain(activation, spec))
     if activation.oracle is not None and needed <= ORACLE_MOST:
         truth, plain, doubt = ideal(activation, spec), activation, np.zeros_like(doubt)
     here = (codes >= reach[0]) & (codes <= reach[1])

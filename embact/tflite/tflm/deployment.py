@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from embact.errors import EmbactError, unknown_name
 from embact.tflite.tflm.deployment_text import cmake_lists, readme
+from embact.tflite.tflm.glue import missing_in_tflm, unknown_customs
 from embact.tflite.tflm.header import tflm_header
 from embact.tflite.tflm.model_array import model_array, model_header
+from embact.tflite.tflm.safe_text import plain
 from embact.tflite.tflm.source import tflm_source
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ class Deployment:
     in ``embact_ops.h``; none for form builtin. stock: the builtin operators that the written model
     has, by their name in the schema, sorted, each once. foreign: the custom operators in it that
     are not ours, sorted. c_sources: the names of the C files that lie beside the headers and have
-    to be compiled, as those of the C library. Raises EmbactError for another form, and for a C
+    to be compiled, as those of the C library. notes: sentences for the README, of embact's own
+    words, without a full stop. Raises EmbactError for another form, and for a C
     file whose name has other characters than letters, digits, ``_``, ``.`` and ``-``.
     """
 
@@ -43,6 +46,7 @@ class Deployment:
     stock: tuple[str, ...]
     foreign: tuple[str, ...]
     c_sources: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
@@ -50,6 +54,21 @@ class Deployment:
         for name in self.c_sources:
             if not _FILE.fullmatch(name):
                 raise EmbactError("name of a C file", got=repr(name), allowed="[A-Za-z0-9_.-]+")
+
+
+def obstacles(asked: Deployment) -> tuple[str, ...]:
+    """Return why TFLM does not run the written model by these files alone, in a sentence each."""
+    said = []
+    if missing := missing_in_tflm(asked):
+        names = ", ".join(plain(op) for op in missing)
+        said.append(
+            f"TFLM has no {names}: the model does not run there; --form custom, without --like, "
+            "replaces what of this is an activation"
+        )
+    if foreign := unknown_customs(asked):
+        names = ", ".join(plain(op) for op in foreign)
+        said.append(f"TFLM needs kernels of yours for the custom operators {names}")
+    return tuple(said)
 
 
 def deployment_files(asked: Deployment) -> dict[str, str]:

@@ -5,6 +5,8 @@ This module must not know C++ beyond the names that a user calls.
 
 from __future__ import annotations
 
+import re
+import textwrap
 from string import Template
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 _CMAKE = Template("""\
 # The model '$title' with its kernels and its registration with TensorFlow Lite Micro.
 # Written by embact $version. In your project:
-#   set(EMBACT_TFLM tflite-micro)  # the target or the library of TensorFlow Lite Micro
+#   set(EMBACT_TFLM tflite-micro)  # TensorFlow Lite Micro: the target, which has to carry its
+#                                  # include directories and macros (TF_LITE_STATIC_MEMORY)
 #   add_subdirectory(path/to/this/folder)
 #   target_link_libraries(your_program PRIVATE $target)
 cmake_minimum_required(VERSION 3.13)
@@ -37,14 +40,14 @@ if(NOT EMBACT_TFLM)
   if(TARGET tflite-micro)
     set(EMBACT_TFLM tflite-micro)
   else()
-    message(FATAL_ERROR "set EMBACT_TFLM to the target or library of TensorFlow Lite Micro; "
-                        "its include directories have to come with it")
+    message(FATAL_ERROR "set EMBACT_TFLM to the target of TensorFlow Lite Micro; "
+                        "its include directories and macros have to come with it")
   endif()
 endif()
 
 add_library($target STATIC
 $sources)
-target_compile_features($target PUBLIC cxx_std_17)
+target_compile_features($target PUBLIC cxx_std_17 PRIVATE c_std_99)
 target_include_directories($target PUBLIC $${CMAKE_CURRENT_LIST_DIR})
 target_link_libraries($target PUBLIC $${EMBACT_TFLM})
 if(NOT TARGET embact_model)
@@ -56,15 +59,16 @@ _README = Template("""\
 # $title
 
 Written by embact $version, form $form. `report.json` says what was decided, and why.
-
+$lacking
 1. **Build.** $build
    With CMake, `set(EMBACT_TFLM <target of TensorFlow Lite Micro>)`, then `add_subdirectory` of
    this folder, and link `$target`. Otherwise compile
-   $sources
-   with this folder and TensorFlow Lite Micro on the include path, as C++17 (and `.c` files as
-   C99). Optimise these files with `-O2`.
-2. **Register the operators.** `embact::OpResolver` has room for the $count that the model needs.
-   $register
+$sources
+   as C++17 (`.c` files as C99), with this folder and TensorFlow Lite Micro on the include path,
+   and with the macros that TensorFlow Lite Micro was built with, above all
+   `TF_LITE_STATIC_MEMORY`, which changes its structures.
+2. **Register the operators.** `embact::OpResolver` has room for $count, which the model needs.
+   `RegisterAll` adds them and returns the first error.
 
    ```cpp
    #include "embact_tflm.h"
@@ -74,16 +78,17 @@ Written by embact $version, form $form. `report.json` says what was decided, and
    alignas(16) static uint8_t arena[64 * 1024];
 
    static embact::OpResolver resolver;
-   if ($call != kTfLiteOk) {
+$add_more   if ($call != kTfLiteOk) {
      return 1;
    }
    ```
-
+$own_resolver
 3. **Run.**
 
    ```cpp
-   static tflite::MicroInterpreter interpreter(tflite::GetModel($array),
-                                               resolver, arena, sizeof(arena));
+   static tflite::MicroInterpreter interpreter(
+       tflite::GetModel($array),
+       resolver, arena, sizeof(arena));
    if (interpreter.AllocateTensors() != kTfLiteOk) {
      return 2;
    }
@@ -96,8 +101,25 @@ Written by embact $version, form $form. `report.json` says what was decided, and
 
    Once it runs, make the arena as small as `interpreter.arena_used_bytes()` says.
 
-Several models fit into one program: all of this is in the namespace `embact::$space`.
+## Good to know
 $notes""")
+
+_PLACE = """\
+Speed: compile with `-O2`; `-Os` leaves the loops of the kernels rolled. Memory: constants stay in
+flash. `-DEMBACT_MODEL_SECTION='__attribute__((section(".name")))'` puts the model elsewhere, and
+`EMBACT_TABLE_SECTION` likewise the tables of the kernels.
+"""
+_PLACE_MODEL = """\
+Memory: the model stays in flash. `-DEMBACT_MODEL_SECTION='__attribute__((section(".name")))'` puts
+it elsewhere.
+"""
+_SEVERAL = Template("""\
+Several models in one program: the files of all folders have the same names, so include them by
+folder, as `#include "folder/embact_tflm.h"`, and write
+`embact::$space::` for `embact::`.
+Models of one file name clash: rename one, and convert it again.
+""")
+_SHARED_C = "The `.c` files are alike in all folders: without CMake, compile each name once.\n"
 
 
 def target_name(stem: str) -> str:
@@ -129,63 +151,95 @@ _BUILD = {
 
 def readme(asked: Deployment) -> str:
     """Return README.md: three steps, and what the model needs that TFLM may not have."""
-    open_ops = [*missing_in_tflm(asked), *unknown_customs(asked)]
-    call = (
-        "embact::RegisterAll(resolver, add_more)" if open_ops else "embact::RegisterAll(resolver)"
-    )
+    more = add_more(asked)
     return _README.substitute(
         title=f"`{plain(asked.stem)}`",
         version=__version__,
         form=asked.form,
+        lacking="".join(f"\n{text}\n" for text in _lacking(asked)),
         build=_BUILD[asked.form],
         target=target_name(asked.stem),
-        sources=", ".join(f"`{name}`" for name in _sources(asked)),
-        count=operator_count(asked),
-        register=_register(asked),
-        call=call,
+        sources="\n".join(_wrapped(", ".join(f"`{name}`" for name in _sources(asked)))),
+        count=f"{operator_count(asked)} operator{'s' if operator_count(asked) > 1 else ''}",
+        add_more="".join(f"   {line}\n" for line in more),
+        call=f"embact::RegisterAll(resolver{', add_more' if more else ''})",
+        own_resolver=_own_resolver(asked),
         array=array_name(asked.stem),
-        space=namespace_of(asked.stem),
-        notes="".join(f"\n{note}\n" for note in _notes(asked)),
+        notes="".join(f"\n{note}" for note in _notes(asked)),
     )
 
 
-def _register(asked: Deployment) -> str:
-    text = "`RegisterAll` adds them and returns the first error."
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent="   ", subsequent_indent="   ")
+
+
+def _own_resolver(asked: Deployment) -> str:
     groups = by_builtin(asked.form, used_routines(asked))
-    if groups:
-        calls = ", ".join(f"`resolver.{METHODS[op]}(embact::Register_{op}())`" for op in groups)
-        text += (
-            f"\n   With a resolver of your own, call {calls}. These need a TensorFlow Lite Micro of"
-            "\n   August 2025 or later: before, the methods took no argument (`AddSoftmax` did)."
+    if not groups:
+        return ""
+    calls = "".join(f"   resolver.{METHODS[op]}(embact::Register_{op}());\n" for op in groups)
+    return f"""
+   With a resolver of your own, call in place of the stock ones:
+
+   ```cpp
+{calls}   ```
+
+   Either needs a TensorFlow Lite Micro of August 2025 or later: before, the methods took no
+   argument (`AddSoftmax` did).
+"""
+
+
+def _lacking(asked: Deployment) -> list[str]:
+    """Return what stands before the steps: why the model does not run by them alone."""
+    texts = []
+    if missing := missing_in_tflm(asked):
+        names = ", ".join(f"`{plain(op)}`" for op in missing)
+        texts.append(
+            f"**This model does not run on TensorFlow Lite Micro, which has no {names}.**\n"
+            "`embact convert --form custom`, without `--like`, replaces what of this is an\n"
+            "activation. The resolver of TensorFlow Lite Micro takes no kernel of yours for such\n"
+            "an operator, so `RegisterAll` compiles only with a function that adds it by a method\n"
+            "of your own copy, as in step 2."
         )
-    return text
+    if foreign := unknown_customs(asked):
+        names = ", ".join(f"`{plain(op)}`" for op in foreign)
+        texts.append(
+            f"**The model has custom operators of others:** {names}. Add them, as in step 2."
+        )
+    return texts
+
+
+def add_more(asked: Deployment) -> list[str]:
+    """Return the C++ of a function that adds what is not known here; [] if nothing is open."""
+    calls = [
+        f'more.AddCustom("{plain(op, 40)}", &their_registration)' for op in unknown_customs(asked)
+    ]
+    calls += [f"more.Add{_camel(op)}()" for op in missing_in_tflm(asked)]
+    if not calls:
+        return []
+    lines = ["const auto add_more = [](embact::OpResolver& more) -> TfLiteStatus {"]
+    for call in calls[:-1]:
+        lines += [f"  if ({call} != kTfLiteOk) {{", "    return kTfLiteError;", "  }"]
+    return [*lines, f"  return {calls[-1]};", "};"]
+
+
+def _camel(op: str) -> str:
+    return re.sub(r"[^A-Za-z0-9]", "", plain(op, 40).title())
 
 
 def _notes(asked: Deployment) -> list[str]:
-    notes = []
-    if missing := missing_in_tflm(asked):
-        names = ", ".join(f"`{plain(op)}`" for op in missing)
-        text = f"**TensorFlow Lite Micro has no {names}.** "
-        if asked.form != "custom":
-            text += "Where that is an activation, `embact convert --form custom` replaces it. "
-        notes.append(text + "The model does not run without a kernel of yours:")
-    if foreign := unknown_customs(asked):
-        names = ", ".join(f"`{plain(op)}`" for op in foreign)
-        notes.append(f"The model has custom operators of others: {names}. Add them:")
-    if notes:
-        notes.append(
-            "```cpp\nstatic TfLiteStatus add_more(embact::OpResolver& resolver) {\n"
-            '  return resolver.AddCustom("its name", &its_registration);\n}\n```'
-        )
-    if asked.form == "override":
-        notes += _override_notes(asked)
-    return notes
+    notes = [f"{note[:1].upper()}{note[1:]}.\n" for note in asked.notes]
+    notes += _override_notes(asked) if asked.form == "override" else []
+    several = _SEVERAL.substitute(space=namespace_of(asked.stem))
+    if any(name.endswith(".c") for name in asked.c_sources):
+        several += _SHARED_C
+    return [*notes, _PLACE if used_routines(asked) else _PLACE_MODEL, several]
 
 
 def _override_notes(asked: Deployment) -> list[str]:
     about = (
         "A node is computed by embact if its types, scales and zero points are exactly those of the"
-        "\nmodel that was converted (and slopes, alpha or beta), else by the stock kernel."
+        "\nmodel that was converted (and slopes, alpha or beta), else by the stock kernel.\n"
     )
     notes = [about]
     used = used_routines(asked)
@@ -193,6 +247,6 @@ def _override_notes(asked: Deployment) -> list[str]:
         names = ", ".join(f"`{plain(name)}`" for name in left)
         notes.append(
             f"Not used: {names}. They compute operators that cannot be overridden, or patterns of\n"
-            "several; form custom has them."
+            "several; form custom has them.\n"
         )
     return notes

@@ -5,6 +5,7 @@ C++14. This module must not know how kernels are looked up or run.
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from embact import __version__
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
     from embact.tflite.routine import Routine
     from embact.tflite.tflm.deployment import Deployment
-
-
-_RETURN_ERROR = ("  if (status != kTfLiteOk) {", "    return status;", "  }")
 
 
 def tflm_header(asked: Deployment) -> str:
@@ -52,7 +50,7 @@ def tflm_header(asked: Deployment) -> str:
             "",
             *_declarations(asked, routines),
             *_register_all(asked, routines),
-            "}",
+            f"}}  // namespace {space}",
             "}  // namespace embact",
             "",
             f"#endif  // {guard}",
@@ -65,12 +63,17 @@ def _declarations(asked: Deployment, routines: Sequence[Routine]) -> list[str]:
     lines = []
     if asked.form == "custom":
         for one in routines:
-            lines += [f"// {plain(one.about, 92)}", f"TFLMRegistration Register_{one.function}();"]
+            lines += [*_comment(one.about), f"TFLMRegistration Register_{one.function}();"]
     for op, ours in by_builtin(asked.form, routines).items():
         lines.append(f"// {op} by these functions where a node has their quantisation, else stock:")
-        lines += [f"// {plain(f'{one.function}: {one.about}', 92)}" for one in ours]
+        for one in ours:
+            lines += _comment(f"{one.function}: {one.about}")
         lines.append(f"TFLMRegistration Register_{op}();")
     return [*lines, ""] if lines else []
+
+
+def _comment(text: str) -> list[str]:
+    return [f"// {line}" for line in textwrap.wrap(plain(text, 300), 97)]
 
 
 def _register_all(asked: Deployment, routines: Sequence[Routine]) -> list[str]:
@@ -129,8 +132,7 @@ def _with_more(open_ops: Sequence[str]) -> list[str]:
     names = plain(", ".join(plain(op, 40) for op in open_ops), 240)
     return [
         f"// TFLM's resolver has no method for: {names}.",
-        "// Add them in a function that is handed to RegisterAll and returns a TfLiteStatus:",
-        "//   embact::RegisterAll(resolver, [](auto& r) { return r.AddCustom(name, &yours); });",
+        "// RegisterAll needs a function that adds them and returns a TfLiteStatus: see README.md.",
         "template <unsigned int N>",
         "TfLiteStatus RegisterAll(tflite::MicroMutableOpResolver<N>&) {",
         "  static_assert(N == 0,",

@@ -63,7 +63,8 @@ def tflm_source(asked: Deployment) -> str:
     ]
     common = templates.COMMON.substitute(more_fields=fields)
     slopes = override_templates.SLOPES.lstrip() + "\n" if "slopes" in options else ""
-    return "\n".join(lines) + slopes + common + body + "}\n}  // namespace embact\n"
+    end = f"\n}}  // namespace {namespace_of(asked.stem)}\n}}  // namespace embact\n"
+    return "\n".join(lines) + slopes + common + body + end
 
 
 def _bits(value: float) -> str:

@@ -114,16 +114,37 @@ const T* GetTensorData(const TfLiteEvalTensor* tensor) {
 
 }  // namespace micro
 
-// Operators that the tests use: name in the schema, resolver's method. The schema's numbers of
-// operators do not matter here.
-#define TFLM_API_OPERATORS(of)    \
-  of(CONV_2D, AddConv2D)          \
-  of(EXP, AddExp)                 \
-  of(LEAKY_RELU, AddLeakyRelu)    \
-  of(LOGISTIC, AddLogistic)       \
-  of(LOG_SOFTMAX, AddLogSoftmax)  \
-  of(PRELU, AddPrelu)             \
-  of(SOFTMAX, AddSoftmax)         \
+// Operators by name in the schema and resolver's method: all that can be overridden, and what else
+// the tests' models have. The schema's numbers of operators do not matter here.
+#define TFLM_API_OPERATORS(of)           \
+  of(ABS, AddAbs)                        \
+  of(ADD, AddAdd)                        \
+  of(CAST, AddCast)                      \
+  of(CEIL, AddCeil)                      \
+  of(CONV_2D, AddConv2D)                 \
+  of(COS, AddCos)                        \
+  of(ELU, AddElu)                        \
+  of(EXP, AddExp)                        \
+  of(FLOOR, AddFloor)                    \
+  of(FULLY_CONNECTED, AddFullyConnected) \
+  of(GATHER, AddGather)                  \
+  of(HARD_SWISH, AddHardSwish)           \
+  of(LEAKY_RELU, AddLeakyRelu)           \
+  of(LOG, AddLog)                        \
+  of(LOGISTIC, AddLogistic)              \
+  of(LOG_SOFTMAX, AddLogSoftmax)         \
+  of(MUL, AddMul)                        \
+  of(NEG, AddNeg)                        \
+  of(PRELU, AddPrelu)                    \
+  of(RELU, AddRelu)                      \
+  of(RELU6, AddRelu6)                    \
+  of(RESHAPE, AddReshape)                \
+  of(ROUND, AddRound)                    \
+  of(RSQRT, AddRsqrt)                    \
+  of(SIN, AddSin)                        \
+  of(SOFTMAX, AddSoftmax)                \
+  of(SQRT, AddSqrt)                      \
+  of(SQUARE, AddSquare)                  \
   of(TANH, AddTanh)
 
 #define TFLM_API_DECLARE(op, method) TFLMRegistration Register_##op();

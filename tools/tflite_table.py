@@ -20,6 +20,7 @@ from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import fit
 from embact.tflite.find.sites import find_sites
 from embact.tflite.model import read
+from embact.tflite.site import Site
 from embact.tflite.stock.survey import survey
 from embact.tflite.stock.today import StockError
 
@@ -41,14 +42,12 @@ def rows(folder: Path) -> Iterator[tuple[str, ...]]:
     """Yield a row for each element-wise site of the int8 models in a folder, by file name."""
     for path in sorted(folder.glob("*__int8.tflite")):
         model = read(path)
-        findings = find_sites(model)
-        for one in survey(model, findings, CORE):
-            if one.site in findings.sites:
-                yield _row(path, one)
+        for one in survey(model, find_sites(model), CORE):
+            if isinstance(one.site, Site):
+                yield _row(path, one.site, one)
 
 
-def _row(path: Path, one: Surveyed) -> tuple[str, ...]:
-    site = one.site
+def _row(path: Path, site: Site, one: Surveyed) -> tuple[str, ...]:
     settings = site.activation.settings()
     named = ", ".join(f"{key}={value:g}" for key, value in settings.items())
     problem = Problem(site.activation, site.spec, Limits(1), Options(core=CORE))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from embact.tflite.conversion import Prepared
     from embact.tflite.folder import Conversion
+    from embact.tflite.host.evaluate import Evaluation
     from embact.tflite.placement import LayerPlacement, Placed, Placement
     from embact.tflite.site_report import Report
 
@@ -128,12 +129,28 @@ def score_text(score: float, unit: str) -> str:
     return f"{100 * score:.2f} %" if unit == "percentage points" else f"{score:.6g}"
 
 
+def replaced_on_purpose(result: Evaluation, report: Report | None) -> list[str]:
+    """Return a line for each site of a converted model whose function was exchanged.
+
+    report: of its conversion. At such a site the stock model computes something else, so the
+    stock's error is no fault of its operators.
+    """
+    rows = () if report is None else report.decisions.replaced
+    return [
+        f"replaced on purpose: {one.function} computes {row['chosen']}, stock {row['original']}; "
+        f"stock's error is its distance to {row['chosen']}"
+        for one in result.per_site
+        for row in rows
+        if row["tensor"] == one.tensor
+    ]
+
+
 def _operators(places: Sequence[int]) -> str:
     return f"operator{'s' * (len(places) > 1)} {', '.join(map(str, places))}"
 
 
-def show_written(written: Conversion, model: Path, *, json: bool) -> None:
-    """Say what was written and what to do next."""
+def show_written(written: Conversion, model: Path, data: str, *, json: bool) -> None:
+    """Say what was written and what to do next. data: options that give `eval` its samples."""
     if json:
         import msgspec
 
@@ -150,6 +167,6 @@ def show_written(written: Conversion, model: Path, *, json: bool) -> None:
     show.say(f"\nwrote {written.folder}: {listed}{folder} and report.json")
     converted, stock = quote(str(written.model)), quote(str(model))
     if written.report.decisions.form == "override":
-        show.say(f"next: embact eval {converted} --data samples.npz")
+        show.say(f"next: embact eval {converted} {data}")
     else:
-        show.say(f"next: embact eval {converted} --stock {stock} --data samples.npz")
+        show.say(f"next: embact eval {converted} --stock {stock} {data}")

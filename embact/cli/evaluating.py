@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from embact.cli import show
-from embact.cli.converted import score_text
+from embact.cli.converted import replaced_on_purpose, score_text
 from embact.cli.models import ImageRange, ModelFile, fitted, show_placements
 from embact.cli.options import Family, Json, MaxBytes, MaxError, SlopeBits
 from embact.errors import EmbactError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from embact.tflite.host.evaluate_sites import Gap
     from embact.tflite.model import Model
     from embact.tflite.placement import Placed
+    from embact.tflite.site_report import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -94,6 +95,7 @@ def evaluate_model(
 
     Example: `embact eval model.tflite --data samples.npz`
     """
+    from embact.tflite.beside import form_beside, report_beside
     from embact.tflite.host.builtin_beside import tables_beside
     from embact.tflite.host.child import Runner
     from embact.tflite.host.data import random_data
@@ -113,6 +115,9 @@ def evaluate_model(
     scaling = None if image_range is None else scaling_of(image_range)
     source = read(model)
     original = None if stock is None else read(stock)
+    report = report_beside(source)
+    if max_drop is not None and original is None and form_beside(source) in ("custom", "builtin"):
+        raise EmbactError("--max-drop", got="a converted model alone", allowed="with --stock")
     # what is wrong with the data is said before minutes are spent on fits
     if data is None:
         samples = random_data(source, random or 0, seed or 0)
@@ -139,7 +144,7 @@ def evaluate_model(
         facts = {"random_data": data is None, "nothing_to_do": reason}
         show.as_json({**msgspec.to_builtins(result), **facts})
     else:
-        _show_all(result, (*placements, *tables), reason, is_random=data is None)
+        _show_all(result, (*placements, *tables), reason, report, is_random=data is None)
     if max_drop is not None and (result.drop is not None or not reason):
         check_drop(result, max_drop)
 
@@ -167,13 +172,20 @@ def _kernels(
 
 
 def _show_all(
-    result: Evaluation, placements: Sequence[Placed], reason: str, *, is_random: bool
+    result: Evaluation,
+    placements: Sequence[Placed],
+    reason: str,
+    report: Report | None,
+    *,
+    is_random: bool,
 ) -> None:
     if placements:
         show_placements(placements)
         show.say()
     if result.per_site:
         show_site_gaps(result)
+        for line in replaced_on_purpose(result, report):
+            show.say(line)
         show.say()
     _show_evaluation(result, is_alone=bool(reason) and result.max_difference is None)
     if is_random:

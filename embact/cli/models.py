@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -161,7 +162,8 @@ def convert(
     written = write_conversion(out, source, prepared.placements, prepared.decisions, errors)
     if not json:
         show_plan(prepared, written.report)
-    show_written(written, model, json=json)
+    pixels = "" if image_range is None else f" --image-range={quote(image_range)}"
+    show_written(written, model, f"--data {quote(str(data or 'samples.npz'))}{pixels}", json=json)
 
 
 def _trial(

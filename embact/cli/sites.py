@@ -230,12 +230,9 @@ def _show_totals(total: Totals, core: str) -> None:
 
 def _sums(total: Totals) -> str:
     if not total.counted:
-        ours = "not known with embact"
-        if total.own is not None:
-            ours = f"about {total.own:,.0f} with embact"
-            if total.own_counted < total.sites:
-                ours += f" for {total.own_counted} of {total.sites} sites"
-        return f": not known today, {ours}"
+        now = _sum_text(total.now, total.now_counted, total.sites)
+        own = _sum_text(total.own, total.own_counted, total.sites)
+        return f": {now} today, {'' if total.own is None else 'about '}{own} with embact"
     sums = f": {total.today:,.0f} today, about {total.embact:,.0f} with embact"
     if total.counted == total.sites:
         return sums
@@ -244,6 +241,13 @@ def _sums(total: Totals) -> str:
         return sums
     which = "all " if total.own_counted == total.sites else ""
     return f"{sums} ({total.own:,.0f} for {which}{total.own_counted})"
+
+
+def _sum_text(amount: float | None, counted: int, sites: int) -> str:
+    """Return a sum, and of how many sites it is unless it is of all."""
+    if amount is None:
+        return "not known"
+    return f"{amount:,.0f}" + (f" (for {counted} of {sites} sites)" if counted < sites else "")
 
 
 def _show_skipped(findings: Findings) -> None:

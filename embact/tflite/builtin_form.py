@@ -18,7 +18,7 @@ from embact.fit.problem import Candidate, Limits, Problem
 from embact.fit.record import Fit
 from embact.ir import Table, add, const, lookup, x
 from embact.kernel import Kernel
-from embact.tflite.model import Tree, builtin_code, items, schema
+from embact.tflite.model import Tree, builtin_code, items, schema, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +74,7 @@ class Tables:
     """Adds the operators, tensors and buffers of sites to a model's tree, sharing what is equal."""
 
     tree: Tree
-    constants: dict[int, int] = field(default_factory=dict)
+    constants: dict[tuple[int, int], int] = field(default_factory=dict)
     buffers: dict[tuple[str, int], int] = field(default_factory=dict)
     tables: dict[tuple[object, ...], int] = field(default_factory=dict)
 
@@ -94,7 +94,7 @@ class Tables:
             ),
             self._node(
                 ("ADD", 1),
-                (codes, self._constant(1 << (bits - 1))),
+                (codes, self._constant(1 << (bits - 1), source)),
                 index,
                 ("AddOptions", made.AddOptionsT()),
             ),
@@ -154,20 +154,24 @@ class Tables:
             )
         )
 
-    def _constant(self, value: int) -> int:
-        """Return the tensor of an int32 number, made at its first use."""
-        if value not in self.constants:
+    def _constant(self, value: int, beside: Tree) -> int:
+        """Return the tensor of an int32 number, made at its first use.
+
+        Beside a scalar it is one: with an axis it would give its sum an axis.
+        """
+        rank = min(1, len(shape_of(beside)))
+        if (value, rank) not in self.constants:
             made = schema()
-            self.constants[value] = self._add(
+            self.constants[value, rank] = self._add(
                 made.TensorT(
-                    shape=np.array([1], dtype=np.int32),
+                    shape=np.ones(rank, dtype=np.int32),
                     hasRank=True,
                     type=made.TensorType.INT32,
                     buffer=self._buffer(value.to_bytes(4, "little")),
                     name=f"embact/{value}".encode(),
                 )
             )
-        return self.constants[value]
+        return self.constants[value, rank]
 
     def _table(self, one: Placement) -> int:
         """Return the tensor of a kernel's outputs on the output's grid; its data are shared."""

@@ -46,6 +46,7 @@ from embact.tflite.site_report import (
     layer_report,
     site_report,
 )
+from embact.tflite.stock.cost import stops_of_tflm
 from embact.tflite.tflm.deployment import Deployment, deployment_files, obstacles
 
 if TYPE_CHECKING:
@@ -91,6 +92,11 @@ def write_conversion(
     if decisions.form == "builtin":
         placements = [one for one in placements if isinstance(one, Placement)]
     converted = convert(model, placements, decisions.form)
+    ours = [i for one in placements for i in one.site.operators]
+    stops = stops_of_tflm(
+        parse(converted, model.where), ours if decisions.form == "override" else ()
+    )
+    decisions = dataclasses.replace(decisions, warnings=(*decisions.warnings, *stops))
     files = conversion_files(model, placements, converted, decisions)
     asked = _deployment(model, placements, converted, decisions)
     decisions = dataclasses.replace(decisions, warnings=(*decisions.warnings, *obstacles(asked)))

@@ -29,7 +29,7 @@ AT_START = ("PYTHON", "LC_", "LANG")
 """Prefixes of the variables that an interpreter reads when it starts."""
 
 SERVER = """
-import json, os, sys, warnings
+import contextlib, io, json, os, sys, warnings
 import embact.cli, embact.cli.fitting, embact.emit.header, embact.fit.search
 import embact.tflite.conversion, embact.tflite.host.evaluate, embact.tflite.host.builtin_beside
 import embact.tflite.stock.survey, rich.console, rich.table, typer
@@ -45,6 +45,10 @@ def serve():
         print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
     return None
 
+# what typer and the commands import when they run, too
+sys.argv[1:] = ["list", "relu"]
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    embact.cli.main()
 asked = serve()
 if asked is not None:
     os.chdir(asked["folder"])

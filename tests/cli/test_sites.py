@@ -128,6 +128,17 @@ def test_sums_that_lack_a_site_say_so(sites):
     assert f"with embact ({totals['own']:,.0f} for all 4)" in text
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("swiglu__int16x8", ": 3,288 today, not known with embact."),
+        ("mish__int8", ": not known today, about 200 with embact."),
+    ],
+)
+def test_a_sum_of_one_side_alone_is_told(sites, name, said):
+    assert said in sites(CORPUS / f"{name}.tflite", "--no-accuracy").stdout
+
+
 def test_a_formula_is_computed_and_a_hint_is_a_note(sites):
     chain = sites(CORPUS / "softplus_beta__int8.tflite", "--no-accuracy").stdout
     assert "  computes      softplus(x)*0.5" in chain

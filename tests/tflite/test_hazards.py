@@ -191,6 +191,21 @@ def test_another_function_would_be_seen(build):
     assert np.abs(one.fit.kernel.outputs - right).max() > 1
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1, 3), (0, 4)])
+def test_the_builtin_form_keeps_the_shape(build, shape):
+    from ai_edge_litert.interpreter import Interpreter
+
+    model = build.pattern(ONE, shape=shape)
+    runtime = Interpreter(model_content=convert(model, placed(model), "builtin"))
+    runtime.allocate_tensors()
+    codes = np.full(shape, 20, np.int8)
+    runtime.set_tensor(runtime.get_input_details()[0]["index"], codes)
+    runtime.invoke()
+    found = runtime.get_tensor(runtime.get_output_details()[0]["index"])
+    assert found.shape == shape
+    assert (found == round(np.tanh(1.0) / 0.05)).all()
+
+
 def test_a_table_with_another_entry_would_be_seen(build):
     codes = np.arange(-128, 128, dtype=np.int8).reshape(1, -1)
     model = build.pattern(SILU)

@@ -197,21 +197,22 @@ def surveyed(now, ours):
 
 
 @pytest.mark.parametrize(
-    ("costs", "both", "own"),
+    ("costs", "both", "now", "own"),
     [
-        ([(100.0, 20.0), (50.0, 30.0)], (2, 150.0, 50.0), (2, 50.0)),
-        ([(100.0, 20.0), (50.0, None)], (1, 100.0, 20.0), (1, 20.0)),
-        ([(100.0, 20.0), (None, 30.0)], (1, 100.0, 20.0), (2, 50.0)),
-        ([(None, 30.0)], (0, 0, 0), (1, 30.0)),
-        ([(100.0, None)], (0, 0, 0), (0, None)),
-        ([], (0, 0, 0), (0, None)),
+        ([(100.0, 20.0), (50.0, 30.0)], (2, 150.0, 50.0), (2, 150.0), (2, 50.0)),
+        ([(100.0, 20.0), (50.0, None)], (1, 100.0, 20.0), (2, 150.0), (1, 20.0)),
+        ([(100.0, 20.0), (None, 30.0)], (1, 100.0, 20.0), (1, 100.0), (2, 50.0)),
+        ([(None, 30.0)], (0, 0, 0), (0, None), (1, 30.0)),
+        ([(100.0, None)], (0, 0, 0), (1, 100.0), (0, None)),
+        ([], (0, 0, 0), (0, None), (0, None)),
     ],
 )
-def test_a_site_whose_cost_is_not_known_is_in_no_sum(costs, both, own):
+def test_a_site_whose_cost_is_not_known_is_in_no_sum(costs, both, now, own):
     """In particular not as 0."""
     found = totals([surveyed(*one) for one in costs])
     assert found.sites == len(costs)
     assert (found.counted, found.today, found.embact) == both
+    assert (found.now_counted, found.now) == now
     assert (found.own_counted, found.own) == own
 
 

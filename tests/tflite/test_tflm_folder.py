@@ -13,6 +13,7 @@ from embact.tflite.folder import write_conversion
 from embact.tflite.model import read
 from embact.tflite.planning import Wanted, findings_for, make_plan
 from embact.tflite.site_report import Decisions
+from embact.tflite.stock.cost import stops_of_tflm
 from embact.tflite.tflm.resolver import OVERRIDES
 
 _SPEC = importlib.util.spec_from_file_location(
@@ -81,6 +82,25 @@ def test_with_the_operator_added_the_others_are_registered(cnn):
         "register 0, 8 of 8: CONV_2D FULLY_CONNECTED HARD_SWISH LEAKY_RELU LOGISTIC MUL RESHAPE "
         "GELU"
     )
+
+
+def test_what_the_stock_kernels_refuse_is_in_readme_and_report(tmp_path, build):
+    model = build.model_of(
+        [build.Tensor("a"), build.Tensor("b", "INT8", (1 / 256,), -128), build.Tensor("c")],
+        [build.Node("LOGISTIC", (0,), (1,)), build.Node("LOG", (1,), (2,))],
+        [0],
+        [2],
+    )
+    wanted = Wanted("override", "tflm")
+    sites = findings_for(model, wanted)
+    plan = make_plan(model, sites, wanted, lambda one: Problem(one.activation, one.spec, Limits(1)))
+    made = write_conversion(
+        tmp_path / "made", model, plan.placements, Decisions(form="override", skipped=plan.skipped)
+    )
+    said = "TFLM's LOG takes float32, not int8: the model does not run there"
+    assert made.report.decisions.warnings == (said,)
+    assert f"\n{said}.\n" in (made.folder / "README.md").read_text()
+    assert stops_of_tflm(model, [1]) == ()  # a control: with a kernel for it, nothing stops
 
 
 def ran(program, site, grid):

@@ -22,6 +22,7 @@ from embact.tflite.model import elements_of, names_of, shape_of
 from embact.tflite.ops import OPERATORS
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
     from embact.tflite.graph import Graph
@@ -223,6 +224,26 @@ def tflm_verdict(
     if floats:
         return TflmVerdict("in float", ", ".join(floats))
     return TflmVerdict("yes")
+
+
+def stops_of_tflm(model: Model, ours: Collection[int] = ()) -> tuple[str, ...]:
+    """Return what TFLM's own kernels cannot do or do wrongly in a model, each in one sentence.
+
+    Of the operators that activations are made of, in the first subgraph, as far as TFLM's resolver
+    has them. ours: the places of operators that have another kernel.
+    """
+    graph = graph_of(model, 0)
+    said: dict[str, None] = {}
+    for place, op in enumerate(graph.ops):
+        if place in ours or op not in OPERATORS or not OPERATORS[op].tflm:
+            continue
+        if types_of(graph, place).split(">")[0] not in {"float32", "int8", "int16"}:
+            continue
+        if reason := _refusal(graph, place):
+            said[f"{reason}: the model does not run there"] = None
+        elif op == "RELU6" and _rescales(graph, place):
+            said["TFLM's RELU6 does not rescale: results are wrong, as its scales differ"] = None
+    return tuple(said)
 
 
 def _refusal(graph: Graph, position: int) -> str:

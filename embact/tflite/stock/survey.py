@@ -51,15 +51,17 @@ class Surveyed:
 class Totals:
     """Instructions for an inference, over the sites where both costs are known: counted of sites.
 
-    own: embact's, over the own_counted sites where it is known, and None where it is of none. A
-    site whose cost is not known is in no sum. float_unit: what today's float operators were counted
-    with, "" if there are none.
+    now: today's alone, over the now_counted sites where it is known, and None where it is of none;
+    own, own_counted: the same of embact's. A site whose cost is not known is in no sum. float_unit:
+    what today's float operators were counted with, "" if there are none.
     """
 
     sites: int
     counted: int
     today: float
     embact: float
+    now_counted: int
+    now: float | None
     own_counted: int
     own: float | None
     float_unit: str
@@ -93,13 +95,11 @@ def survey(
 
 
 def totals(found: Sequence[Surveyed]) -> Totals:
-    """Return the sums over the sites of which both costs are known, and of ours alone."""
-    own = [
-        (one.now.per_inference, one.ours.instructions * one.site.elements)
-        for one in found
-        if one.ours.instructions is not None
-    ]
-    both = [(now, ours) for now, ours in own if now is not None]
+    """Return the sums over the sites of which both costs are known, and of either alone."""
+    costs = [(one.now.per_inference, _own(one)) for one in found]
+    both = [(now, own) for now, own in costs if now is not None and own is not None]
+    nows = [now for now, _ in costs if now is not None]
+    owns = [own for _, own in costs if own is not None]
     floats = any("float32" in part.about for one in found for part in one.now.operators)
     core = found[0].now.core if found else DEFAULT_CORE
     return Totals(
@@ -107,10 +107,18 @@ def totals(found: Sequence[Surveyed]) -> Totals:
         counted=len(both),
         today=sum(now for now, _ in both),
         embact=sum(ours for _, ours in both),
-        own_counted=len(own),
-        own=sum(ours for _, ours in own) if own else None,
+        now_counted=len(nows),
+        now=sum(nows) if nows else None,
+        own_counted=len(owns),
+        own=sum(owns) if owns else None,
         float_unit=_unit(core) if floats else "",
     )
+
+
+def _own(one: Surveyed) -> float | None:
+    """Return our instructions for an inference."""
+    each = one.ours.instructions
+    return None if each is None else each * one.site.elements
 
 
 def _unit(core: str) -> str:

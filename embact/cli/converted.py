@@ -48,10 +48,11 @@ def _costs(report: Report | None, sites: int) -> tuple[tuple[str, ...], list[tup
     if report is None:
         return (), [()] * sites
     core = report.decisions.core
-    headings = ("today's error", f"instructions ({core})", "today's")
+    headings = ("today's codes", "lsb", f"instructions ({core})", "today's")
     return headings, [
         (
             "unknown" if one.stock_error is None else str(one.stock_error.max_error_codes),
+            "unknown" if one.stock_error is None else one.stock_error.max_error_lsb,
             "-" if one.instructions is None else f"{one.instructions:.2f}",
             "unknown"
             if one.today is None or one.today.per_element is None
@@ -107,6 +108,16 @@ def show_plan(prepared: Prepared, report: Report) -> None:
         show.say(f"left alone: {_operators(places)}, {op}: {reason}")
     for warning in decisions.warnings:
         show.say(f"note: {warning}")
+    worse = [
+        ", ".join(map(str, one.operators))
+        for one in report.sites
+        if one.stock_error and one.certificate.max_error_lsb > one.stock_error.max_error_lsb + 0.01
+    ]
+    if worse:
+        show.say(
+            f"note: cheaper, but less exact than today's operators at {'; '.join(worse)}; "
+            "--max-error 0 rounds correctly, --like tflm keeps TFLM's bits"
+        )
     for row in decisions.replaced:
         show.say(
             f"replaced: {row['original']} by {row['chosen']} at "

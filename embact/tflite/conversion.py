@@ -16,7 +16,7 @@ from embact.errors import EmbactError
 from embact.fit.search import fit
 from embact.tflite.builtin_form import warnings_of
 from embact.tflite.convert import convert, converted_operators
-from embact.tflite.find.sites import nothing_to_do
+from embact.tflite.find.sites import find_sites, nothing_to_do
 from embact.tflite.host.evaluate import check_drop, check_limit, evaluate
 from embact.tflite.model import items, parse
 from embact.tflite.placement import LayerPlacement, Placement
@@ -113,7 +113,7 @@ def prepare(
         trace=tuple(msgspec.to_builtins(step) for step in trace),
     )
     if not plan.placements:
-        return Prepared((), decisions, _reason(findings, plan))
+        return Prepared((), decisions, _reason(model, request.wanted, findings, plan))
     if trial is not None:
         found = tried(model, plan.placements, request.wanted.form, trial)
         decisions = dataclasses.replace(decisions, metric=metric_report(found, trial))
@@ -132,10 +132,14 @@ def errors_today(model: Model, wanted: Wanted) -> dict[tuple[int, ...], StockErr
     return {site.operators: one for site, one in zip(findings.sites, errors, strict=True)}
 
 
-def _reason(findings: Findings, plan: Plan) -> str:
+def _reason(model: Model, wanted: Wanted, findings: Findings, plan: Plan) -> str:
     """Return in one line why nothing is converted."""
     if reason := nothing_to_do(findings):
-        return reason
+        of_several = [one for one in find_sites(model).sites if len(one.operators) > 1]
+        if not wanted.singles or not of_several:
+            return reason
+        names = ", ".join(dict.fromkeys(one.activation.name for one in of_several))
+        return f"{reason}; {names} of several operators: --form custom, without --like, replaces it"
     counted = dict.fromkeys(f"{one.op}: {one.reason}" for one in plan.skipped)
     return "no activation to replace; " + "; ".join(counted)
 

@@ -319,6 +319,15 @@ def test_every_site_of_the_corpus_has_a_kernel_within_one_code(path):
     assert len(found.placements) == len(findings.sites) + len(findings.layers)
 
 
+def test_a_pattern_that_single_operators_do_not_make_is_named_with_the_form_that_helps():
+    asked = ask(wanted=Wanted(form="override"))
+    found = prepare(read(CORPUS / "hard_shrink__int8.tflite"), asked, None, silent)
+    assert found.placements == ()
+    assert "hard_shrink of several operators: --form custom, without --like" in found.reason
+    fused = prepare(read(CORPUS / "relu__int8.tflite"), asked, None, silent)
+    assert "--form custom" not in fused.reason
+
+
 def large(build, wide=2048):
     """A model of 4 MB: FULLY_CONNECTED with wide * wide weights, and LOGISTIC."""
     weights = np.random.default_rng(3).integers(-127, 128, wide * wide, np.int8)

@@ -43,6 +43,7 @@ CODE = (
     "enclosure.py",
     "errors.py",
     "expression.py",
+    "float_error.py",
     "fit/*.py",
     "formula.py",
     "grid.py",

@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from written import update
+
 from embact.bench.table import markdown
 from embact.errors import EmbactError
 from embact.files import write_text
@@ -27,18 +29,6 @@ README = Path(__file__).parent.parent / "README.md"
 DATA = data_file("bench.json")
 BEGIN = "<!-- embact bench: begin. Written by tools/bench_table.py. -->"
 END = "<!-- embact bench: end -->"
-
-
-def rewritten(text: str, table: str) -> str:
-    """Return a text with what is between the two comments replaced by the table.
-
-    Raises ValueError unless each comment is there once, in their order.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in before + after:
-        raise ValueError(f"one {BEGIN} and, after it, one {END} are needed")
-    return f"{before}{BEGIN}\n\n{table.strip()}\n\n{END}{after}"
 
 
 def measured() -> dict[str, Any]:
@@ -87,18 +77,11 @@ def main(arguments: Sequence[str], readme: Path = README, data: Path = DATA) -> 
     try:
         if options.measure:
             write_text(data, text_of(measured()))
-        text = readme.read_text("utf-8")
-        wanted = rewritten(text, table_of(json.loads(data.read_text("utf-8"))))
+        part = table_of(json.loads(data.read_text("utf-8")))
     except (EmbactError, ValueError) as error:
         print(f"error: {readme}: {error}", file=sys.stderr)
         return 2
-    if options.check:
-        if text != wanted:
-            print(f"{readme} is stale: run python tools/bench_table.py", file=sys.stderr)
-        return int(text != wanted)
-    if text != wanted:
-        write_text(readme, wanted)
-    return 0
+    return update(readme, (BEGIN, END), part, "tools/bench_table.py", check=options.check)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
 import sys
 import zlib
 from collections import defaultdict
@@ -28,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import nnls
+from written import json_lines
 
 from embact import __version__
 from embact.activations import activation
@@ -289,15 +289,7 @@ def _pairs(
 
 def text_of(costs: Costs) -> str:
     """Return the file: a line for each structure and for each core's fit."""
-    document = dataclasses.asdict(costs)
-    lines = []
-    for key, value in document.items():
-        if key in {"fitted", "measured"}:
-            rows = ",\n  ".join(json.dumps(row) for row in value)
-            lines.append(f' "{key}": [\n  {rows}\n ]')
-        else:
-            lines.append(f' "{key}": {json.dumps(value)}')
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    return json_lines(dataclasses.asdict(costs), {"fitted", "measured"})
 
 
 def main(arguments: Sequence[str]) -> int:

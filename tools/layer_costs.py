@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import itertools
-import json
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
+from written import json_lines
 
 from embact import __version__
 from embact.bench.measure import OPTIMISE, count, version_of
@@ -192,14 +192,7 @@ def _costs(about: str, core: str, counted: Mapping[str, float]) -> RowCosts:
 
 def text_of(costs: LayerCosts) -> str:
     """Return the file: a line for each layer and core."""
-    lines = []
-    for key, value in msgspec.to_builtins(costs).items():
-        if key == "rows":
-            rows = ",\n  ".join(json.dumps(row) for row in value)
-            lines.append(f' "{key}": [\n  {rows}\n ]')
-        else:
-            lines.append(f' "{key}": {json.dumps(value)}')
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+    return json_lines(msgspec.to_builtins(costs), {"rows"})
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from written import update
+
 from embact.cost import cost
-from embact.files import write_text
 from embact.fit.problem import Limits, Options, Problem
 from embact.fit.search import fit
 from embact.tflite.find.sites import find_sites
@@ -74,18 +75,6 @@ def table(folder: Path = CORPUS) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def rewritten(text: str, made: str) -> str:
-    """Return a text with what is between the two comments replaced.
-
-    Raises ValueError unless each comment is there once, in their order.
-    """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in before + after:
-        raise ValueError(f"one {BEGIN} and, after it, one {END} are needed")
-    return f"{before}{BEGIN}\n\n{made}\n\n{END}{after}"
-
-
 def main(arguments: Sequence[str], page: Path = PAGE) -> int:
     """Rewrite or check the page; returns the exit status, 2 where the comments are not there."""
     parser = argparse.ArgumentParser(
@@ -93,19 +82,7 @@ def main(arguments: Sequence[str], page: Path = PAGE) -> int:
     )
     parser.add_argument("--check", action="store_true", help="change nothing")
     options = parser.parse_args(arguments)
-    text = page.read_text("utf-8")
-    try:
-        wanted = rewritten(text, table())
-    except ValueError as error:
-        print(f"error: {page}: {error}", file=sys.stderr)
-        return 2
-    if options.check:
-        if text != wanted:
-            print(f"{page} is stale: run python tools/tflite_table.py", file=sys.stderr)
-        return int(text != wanted)
-    if text != wanted:
-        write_text(page, wanted)
-    return 0
+    return update(page, (BEGIN, END), table(), "tools/tflite_table.py", check=options.check)
 
 
 if __name__ == "__main__":
